@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import subprocess
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
 from ansible_collections.stagecraft.pods.tests.integration.converge.namelab import Named, eventually
+from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import CHECKOUT
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
 
 
@@ -151,7 +153,7 @@ def test_wherever_a_task_is_killed_no_name_of_a_dead_pod_stays(named: Named, wha
         time.sleep(0.05 + moment * 0.03)
         named.host.kill(process, alone=moment % 2 == 0)
         named.host.machine.uuids()
-        found = named.host.task("pod_info", gather=["pods"], names=["db"])["pods"]
+        found = named.host.task("pod_info", gather=["pods"], name="db")["pods"]
         runs = [pod for pod in found if pod["state"] == "running"]
         named.host.pod(name="next", networks=["br"])  # whatever joins the network next cleans up
         wanted = {address for pod in runs for address in named.addresses(pod)}
@@ -198,3 +200,43 @@ def test_an_app_that_joins_a_running_pod_has_the_names_too(named: Named) -> None
         ]
     assert not named.host.task("pod_run", name="web", apps=[one, two], **base)["changed"]
     assert db["uuid"] != web["uuid"]
+
+
+@pytest.mark.behaviour("C38", "C40")
+def test_a_pod_of_podctl_is_found_and_has_the_files_that_rkt_gave_it(named: Named) -> None:
+    web = named.pod("web")
+    machine = named.host.machine
+    where = [f"--dir={machine.data}", f"--local-config={machine.directories['config_dir']}"]
+    podctl = [str(CHECKOUT / "bin" / "podctl"), *where, "--insecure-options=image"]
+    words = ["run", "--net=br", "--pod-name=cli", named.host.image, "--exec=/bin/sleep", "--", "99"]
+    with subprocess.Popen(machine.inside(*podctl, *words), stdin=subprocess.DEVNULL) as process:
+
+        def pods() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = named.host.task("pod_info", gather=["pods"], name="cli")["pods"]
+            return [pod for pod in found if pod["pid"]]
+
+        eventually(pods)
+        (found,) = pods()
+        assert named.finds(web, "cli") == named.addresses(found)[0]
+        text = named.inside(found, "cat", "/etc/hosts").stdout
+        assert f"localhost4.localdomain4 rkt-{found['uuid']}\n" in text
+        assert "web" not in text
+        assert "#" not in text.split("\n", 1)[1]
+        assert named.inside(found, "cat", "/etc/resolv.conf").returncode == 1
+        machine.run(*podctl, "stop", "--force", found["uuid"])
+        process.wait(timeout=30)
+    eventually(lambda: named.finds(web, "cli") == "")
+
+
+def test_pods_of_two_data_directories_find_each_other(named: Named) -> None:
+    web = named.pod("web")
+    there = {"data_dir": str(named.host.machine.base / "elsewhere")}
+    other = named.pod("web", aliases=["other"], **there)
+    try:
+        assert named.finds(web, "other") == "10.7.0.3"
+        lines = [line for line in named.hosts(web) if line.split()[1] == "web"]
+        assert len(lines) == 4  # two pods, in two families
+    finally:
+        named.host.task("pod_run", name="web", state="absent", **there)
+    assert other["uuid"] != web["uuid"]
+    assert named.finds(web, "other") == ""

@@ -59,7 +59,7 @@ class HostServers(Value):
 
 
 def host_servers(*, shares_network: bool) -> HostServers:
-    """The DNS settings of the host. shares_network: whether the pod has the network of the host. Raises OSError."""
+    """The DNS settings of the host. shares_network: whether the pod has the network of the host."""
     own = _read(RESOLV)
     if shares_network or not own.nameservers:
         return HostServers(own)
@@ -76,9 +76,7 @@ def host_servers(*, shares_network: bool) -> HostServers:
 
 def server_warning(*, shares_network: bool) -> str:
     """What users should hear of the servers, "" for nothing."""
-    with suppress(OSError):
-        return host_servers(shares_network=shares_network).warning
-    return ""
+    return host_servers(shares_network=shares_network).warning
 
 
 def parse_resolv(text: str) -> NetDns:
@@ -143,7 +141,7 @@ def rewrite(fd: int, text: str) -> None:
 
 def _read(path: str) -> NetDns:
     """The settings in a file, none without it."""
-    with suppress(FileNotFoundError, Corrupt):
+    with suppress(OSError, Corrupt):
         return parse_resolv(read_trusted(path, WORD).decode(errors="replace"))
     return NetDns()
 

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.resolv import (
     from_network,
     hosts_file,
+    own_hosts_file,
     resolv_conf,
 )
 
@@ -54,3 +55,13 @@ def test_the_fallback_names_the_pod_on_the_loopback_line() -> None:
 def test_entries_follow_the_fallback_and_gather_by_address() -> None:
     text = hosts_file("u", [("10.0.0.1", ("a", "b")), ("10.0.0.2", ("c",)), ("10.0.0.1", ("d",))])
     assert text == hosts_file("u") + "\n# Added by rkt run --hosts-entry\n10.0.0.1 a b d\n10.0.0.2 c\n"
+
+
+def test_the_file_of_a_play_begins_with_that_of_the_image() -> None:
+    entries = (("10.0.0.1", ("a",)), ("10.0.0.2", ("b",)), ("10.0.0.1", ("c",)))
+    assert own_hosts_file(b"10.9.9.9 shipped", "", entries) == (
+        b"10.9.9.9 shipped\n\n# Of the pod\n10.0.0.1 a c\n10.0.0.2 b\n"
+    )
+    assert own_hosts_file(b"10.9.9.9 shipped\n", "box") == b"10.9.9.9 shipped\n\n127.0.0.1 box\n"
+    assert own_hosts_file(b" \n", "box", entries[:1]) == hosts_file("box", entries[:1]).encode()
+    assert own_hosts_file(b"\xff\xfe", "") == b"\xff\xfe\n"

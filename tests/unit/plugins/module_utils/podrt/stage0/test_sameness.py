@@ -44,6 +44,17 @@ def test_a_size_as_0_1_0_read_it_is_no_difference(tmp_path, found, wanted, same)
     assert compared == ((PodManifest(()), before), (PodManifest(()), before if same else after))
 
 
+@pytest.mark.parametrize("aliases", [(), ("db",)], ids=["no alias", "an alias"])
+def test_a_pod_of_before_there_were_names_has_none_until_something_else_differs(tmp_path, aliases):
+    before, after = RunSpec(), RunSpec(names=True, aliases=aliases)
+    paths = Paths(data=str(tmp_path))
+    with create(paths) as pod:
+        _found, compared = normalized(paths, pod, (PodManifest(()), before), (PodManifest(()), after))
+    assert (compared[1] == before) == (not aliases)
+    assert RunSpec.from_json(after.to_json()) == after
+    assert {"names", "aliases"}.isdisjoint(before.to_json())
+
+
 OLD = HostVolume(ACName("data"), "/var/lib/pods/volumes/work/data", recursive=False)
 NEW = NamedVolume(ACName("data"), ACName("work"), source="/var/lib/pods/volumes/work/data")
 

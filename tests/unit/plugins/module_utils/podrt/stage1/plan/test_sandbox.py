@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
@@ -29,6 +31,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.mounts import (
     BindStep,
     CopiedRoot,
+    FileStep,
     FsStep,
     MaskStep,
     OverlayStep,
@@ -245,6 +248,50 @@ def test_names_come_from_where_the_run_spec_says(runspec: RunSpec, sources: list
         if isinstance(step, BindStep) and step.target in ("/etc/hosts", "/etc/resolv.conf")
     ]
     assert found == sources
+
+
+@pytest.mark.parametrize(
+    ("runspec", "mounted", "sources"),
+    [
+        (RunSpec(names=True), "", ["main.hosts", "servers", "resolv.conf"]),
+        (RunSpec(names=True, hosts=HostsFile("custom")), "", ["main.hosts", "servers", "resolv.conf"]),
+        (RunSpec(names=True, hosts=HostsFile("host")), "", ["hosts", "servers", "resolv.conf"]),
+        (RunSpec(names=True, dns=Dns("custom")), "", ["main.hosts", "resolv.conf"]),
+        (RunSpec(names=True, dns=Dns("none")), "", ["main.hosts"]),
+        (RunSpec(names=True, networks=(NetworkRequest("none"),)), "", ["main.hosts", "resolv.conf"]),
+        (
+            RunSpec(names=True, networks=(NetworkRequest("host"),)),
+            "",
+            ["main.hosts", "servers", "resolv.conf"],
+        ),
+        (RunSpec(names=True), "/etc/hosts", ["servers", "resolv.conf"]),
+        (RunSpec(names=True), "/etc//resolv.conf", ["main.hosts", "resolv.conf"]),
+    ],
+    ids=[
+        "play",
+        "entries",
+        "host's",
+        "own dns",
+        "no dns",
+        "no network",
+        "host network",
+        "hosts",
+        "resolv.conf",
+    ],
+)
+def test_pods_of_plays_have_names_of_others_and_servers_of_the_host(
+    runspec: RunSpec, mounted: str, sources: list[str]
+) -> None:
+    mounts = [{"volume": "v", "path": mounted}] if mounted else []
+    volumes = [{"name": "v", "kind": "host", "source": "/srv/v"}]
+    app = only(manifest({"mounts": mounts}, volumes=volumes), runspec=runspec)
+    found = [
+        os.path.basename(step.source)
+        for step in (*app.steps, *app.last_steps)
+        if isinstance(step, BindStep) and os.path.basename(step.target) in ("hosts", "resolv.conf")
+    ]
+    assert found == sources
+    assert not any(isinstance(step, FileStep) and step.path == "/etc/hosts" for step in app.steps)
 
 
 @pytest.mark.behaviour("C27")
