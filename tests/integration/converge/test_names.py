@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
-from ansible_collections.stagecraft.pods.tests.integration.converge.namelab import Named, eventually
+from ansible_collections.stagecraft.pods.tests.integration.converge.namelab import BOTH, Named, eventually
 from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import CHECKOUT
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
 
@@ -240,3 +241,20 @@ def test_pods_of_two_data_directories_find_each_other(named: Named) -> None:
         named.host.task("pod_run", name="web", state="absent", **there)
     assert other["uuid"] != web["uuid"]
     assert named.finds(web, "other") == ""
+
+
+def test_a_program_of_a_network_gets_the_names_where_it_asks_for_them(named: Named) -> None:
+    """Such as one that serves them by DNS."""
+    place = pathlib.Path(named.host.machine.directories["config_dir"]) / "net.d"
+    given = named.host.machine.base / "given"
+    (place / "served").write_text(
+        f'#!/bin/sh\nconf=$(cat); [ "$CNI_COMMAND" != ADD ] || printf %s "$conf" > {given}\n'
+        """echo "$conf" | sed 's/.*"prevResult"://; s/,"runtimeConfig":.*//'\n"""
+    )
+    (place / "served").chmod(0o755)
+    main = {key: value for key, value in BOTH.items() if key != "name"}
+    plugins = [main, {"type": "served", "capabilities": {"aliases": True}}]
+    conf = {"cniVersion": "0.4.0", "name": "chain", "plugins": plugins}
+    (place / "30-chain.conflist").write_text(json.dumps(conf))
+    named.pod("web", networks=["chain"], aliases=["www"])
+    assert json.loads(given.read_text())["runtimeConfig"] == {"aliases": ["web", "www"]}

@@ -79,11 +79,15 @@ class Attachment(Value):
 
 
 class NetworkPlan(Value):
-    """The networks that a pod joins, in order, and its host ports. target: the attachment that these lead to."""
+    """The networks that a pod joins, in order, and its host ports. target: the attachment that these lead to.
+
+    aliases: the names of the pod, for programs that make them known in their way.
+    """
 
     attachments: tuple[Attachment, ...] = ()
     forwards: tuple[PortForward, ...] = ()
     target: int = -1
+    aliases: tuple[str, ...] = ()
 
     @property
     def executes(self) -> bool:
@@ -98,7 +102,8 @@ class NetworkPlan(Value):
         Source: containernetworking/cni CONVENTIONS.md, "Dynamic Plugin specific fields".
         """
         args = attachment.args
-        asked = (("ips", [str(each) for each in args.ips]), ("mac", args.mac.hex(":")))
+        ips = [str(each) for each in args.ips]
+        asked = (("ips", ips), ("mac", args.mac.hex(":")), ("aliases", list(self.aliases)))
         found = tuple((name, dumps(value)) for name, value in asked if value)
         if attachment.index != self.target or attachment.publisher == OURS:
             return found

@@ -50,7 +50,8 @@ def plan_networks(
         programs = find_programs(chosen, host.paths)
     except OSError as err:
         raise HostFailure.of("cannot read the network configurations", err) from err
-    return network_plan(chosen, forwards_of(manifest) if chosen else (), programs)
+    plan = network_plan(chosen, forwards_of(manifest) if chosen else (), programs)
+    return plan.replace(aliases=(runspec.name, *runspec.aliases)) if runspec.name else plan
 
 
 def join(
