@@ -10,6 +10,7 @@ import os
 from ...contexts import suppress
 from ...errors import HostFailure, PodError
 from ...host.files import write_new
+from ...net.announce import announce
 from ...net.attach import attach, loopback_only
 from ...net.conf import choose, load_confs
 from ...net.detach import detach
@@ -75,7 +76,7 @@ def join(
         path = f"/proc/{pid}/ns/net"
         _prepare(pod.paths, pod.uuid, path)
         infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later, leases=leases)
-        later.append(lambda: sweep(pod.paths))
+        later += [lambda: announce(path, infos), lambda: sweep(pod.paths)]
         return infos
     finally:
         os.close(netns)
