@@ -50,7 +50,7 @@ def test_neighbours_send_to_the_new_pod_at_once(tmp_path: pathlib.Path, at: int)
     lab.conf("10-red.conf", json.dumps(NET))
     client, old = lab.pod().attach("red"), lab.pod().attach("red")
     address = str(old.infos[0].result.addresses[at].address)
-    while not answers(client, address):  # until the kernel has found that nobody else has the address
+    while not answers(client, address):  # an IPv6 address is usable a second later
         pass
     before = neighbour(client, address)
     old.detach()
