@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import subprocess
 
@@ -58,7 +57,7 @@ def test_neighbours_send_to_the_new_pod_at_once(tmp_path: pathlib.Path, at: int)
     new = lab.pod().attach("red")
     assert str(new.infos[0].result.addresses[at].address) == address
     assert neighbour(client, address) == before or at
-    announce(f"/proc/{os.getpid()}/fd/{new.netns}", new.infos)
+    announce(new.netns, new.infos)
     mac = next(each.mac for each in new.infos[0].result.interfaces if each.sandbox)
     assert mac in neighbour(client, address)
     assert answers(client, address)

@@ -30,22 +30,16 @@ _ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 _MAC_BYTES = 6
 
 
-def announce(netns: str, infos: Sequence[NetInfo]) -> None:
-    """Announce the addresses of a pod in networks where others are on its link. netns: the path of its namespace.
+def announce(netns_fd: int, infos: Sequence[NetInfo]) -> None:
+    """Announce the addresses of a pod in networks where others are on its link. netns_fd: its network namespace.
 
     Whatever fails is left: the neighbours find out by themselves, if later. The process must be single-threaded.
     """
     shared = [info for info in infos if os.path.basename(info.plugins[0]) != "ptp"]
-    if not shared:
-        return
-    with suppress(OSError):
-        fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with entered(fd):
-                for info in shared:
-                    _announce(info)
-        finally:
-            os.close(fd)
+    if shared:
+        with suppress(OSError), entered(netns_fd):
+            for info in shared:
+                _announce(info)
 
 
 def frame_of(address: Address, mac: bytes) -> bytes:

@@ -76,10 +76,20 @@ def join(
         path = f"/proc/{pid}/ns/net"
         _prepare(pod.paths, pod.uuid, path)
         infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later, leases=leases)
-        later += [lambda: announce(path, infos), lambda: sweep(pod.paths)]
+        later += [lambda: _announce(pid, infos), lambda: sweep(pod.paths)]
         return infos
     finally:
         os.close(netns)
+
+
+def _announce(pid: int, infos: tuple[NetInfo, ...]) -> None:
+    """Announce the addresses of a pod to its neighbours, if it still runs."""
+    with suppress(OSError):
+        netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            announce(netns, infos)
+        finally:
+            os.close(netns)
 
 
 def _prepare(paths: Paths, uuid: str, netns: str) -> None:
