@@ -13,7 +13,7 @@ from ..contexts import contextmanager, suppress
 from ..errors import Corrupt, HostFailure, InvalidSpec
 from ..fields import Fields, parse_json
 from ..host.digests import sha256
-from ..host.files import OPEN_DIR, PRIVATE_DIR, PRIVATE_FILE, make_dirs, write_new
+from ..host.files import OPEN_DIR, PRIVATE_FILE, make_dirs, write_new
 from ..host.locks import FileLock
 from ..host.reading import read_bytes
 from ..jsontext import dumps
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ASIDE = ".new"
 _FORMAT = 1
+_TRIES = 20
 _TAB, _BAR = "\t", "|"
 # A pod that enters waits for another one that does, which takes milliseconds.
 _SECONDS = 60.0
@@ -75,10 +76,21 @@ class NameList(Value):
         if not pods:
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self.path))  # fails unless this was the last one
             return
-        aside = f"{self.path}{ASIDE}"
         document = {"format": _FORMAT, "pods": [str(entry) for entry in pods]}
-        write_new(aside, dumps(document).encode(), PRIVATE_FILE)
+        data = dumps(document).encode()
+        for _try in range(_TRIES):
+            with suppress(FileNotFoundError):  # the last of another network has removed the directory
+                make_dirs(os.path.dirname(self.path))
+                self._write(data)
+                return
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        aside = f"{self.path}{ASIDE}"
+        write_new(aside, data, PRIVATE_FILE)
         os.rename(aside, self.path)
 
 
@@ -92,7 +104,6 @@ def locked_list(paths: Paths, path: str) -> Iterator[NameList]:
     """A list by its path, under its lock. Raises Conflict naming the holder of the lock, HostFailure."""
     try:
         make_dirs(paths.run, OPEN_DIR)
-        make_dirs(paths.name_lists, PRIVATE_DIR)
         with FileLock(f"{paths.host_locks}/{os.path.basename(path)}", timeout=_SECONDS):
             yield read_list(path)
     except OSError as err:
