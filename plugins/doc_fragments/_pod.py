@@ -578,7 +578,9 @@ options:
         type: int
       host_ip:
         description:
-          - The address of the host to listen on. The default is all of them.
+          - The address of the host to listen on. The default is all of them, over IPv4 and IPv6, as far as the pod has
+            addresses of these. V(0.0.0.0) are all of IPv4, and V(::) all of IPv6.
+          - V(::1) and link-local addresses are out of reach, since IPv6 routes no packets of these to a pod.
         type: str
   environment:
     description:

@@ -44,8 +44,8 @@ def test_what_keeps_a_pod_from_its_networks_is_known_before_the_old_one_is_touch
         ({"networks": ["red:IP=10.9.9.9"]}, "invalid-spec", "networks[0]"),
         ({"networks": ["default", "red:IP=10.77.0.1"]}, "invalid-spec", "networks[1]"),
         ({"networks": ["red:color=blue"]}, "invalid-spec", "networks[0]"),
-        ({"networks": ["six"], "ports": [HTTP]}, "invalid-spec", "ports"),
-        ({"networks": ["red"], "ports": [{**HTTP, "host_ip": "::1"}]}, "invalid-spec", "ports[0].host_ip"),
+        ({"networks": ["six"], "ports": [{**HTTP, "host_ip": "127.0.0.1"}]}, "invalid-spec", "ports"),
+        ({"networks": ["red"], "ports": [{**HTTP, "host_ip": "::1"}]}, "invalid-spec", "ports"),
         ({"networks": ["far"]}, "not-found", "networks[0]"),
         ({"networks": ["red", "unknown"]}, "not-found", "networks[1]"),
         ({"networks": ["onlo"]}, "conflict", ""),
@@ -98,6 +98,10 @@ def test_what_is_odd_about_networks_is_told_when_a_pod_is_made(nets: Host) -> No
     for check in (True, False):
         (said,) = nets.pod(check=check, **options)["warnings"]
         assert said.startswith("192.0.2.77 is not an address of this host")
+    six = {"networks": ["six"], "ports": [{**HTTP, "host_ip": "::1"}]}
+    for check in (True, False):
+        (said,) = nets.pod(check=check, **six)["warnings"]
+        assert said.startswith("ports published on ::1 are out of reach")
 
 
 @pytest.mark.finding("use-N6")

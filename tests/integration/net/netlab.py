@@ -6,6 +6,7 @@ The whole test runs in a child that left the machine's network and mount namespa
 switches are the test's alone:
 
     outside 192.0.2.2 ---- 192.0.2.1 host ---- pods
+    2001:db8:2::2 ---- 2001:db8:2::1
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules im
 
 HOST_IP = "192.0.2.1"
 OUTSIDE_IP = "192.0.2.2"
+HOST_IP6 = "2001:db8:2::1"
+OUTSIDE_IP6 = "2001:db8:2::2"
 TIMEOUT = 2.0
 _SKIPPED = "skipped: "
 
@@ -187,9 +190,11 @@ class NetLab:
         ip("link", "add", "up0", "type", "veth", "peer", "name", "far0")
         subprocess.run(["ip", "link", "set", "far0", "netns", f"/proc/{os.getpid()}/fd/{netns}"], check=True)
         ip("addr", "add", f"{HOST_IP}/24", "dev", "up0")
+        ip("addr", "add", f"{HOST_IP6}/64", "dev", "up0", "nodad")
         ip("link", "set", "up0", "up")
         with inside(netns):
             ip("addr", "add", f"{OUTSIDE_IP}/24", "dev", "far0")
+            ip("addr", "add", f"{OUTSIDE_IP6}/64", "dev", "far0", "nodad")
             ip("link", "set", "far0", "up")
             ip("link", "set", "lo", "up")
         # The kernel reports the carrier a little later, and snapshots are compared.
@@ -212,7 +217,7 @@ class NetLab:
         )
         # the kernel checks for a second whether another host has the link-local address
         addresses = ip("addr").replace(" tentative", "")
-        return (ip("-o", "link"), addresses, ip("route"), nft("list", "ruleset"), *leases)
+        return (ip("-o", "link"), addresses, ip("route"), ip("-6", "route"), nft("list", "ruleset"), *leases)
 
 
 def listen(netns: int, port: int, address: str = "0.0.0.0", kind: int = socket.SOCK_STREAM) -> socket.socket:

@@ -163,4 +163,4 @@ def test_a_connection_that_has_ended_by_itself_is_no_failure(tmp_path: pathlib.P
     ip("link")
     conntrack.forget_addresses({Address.parse("192.0.2.77")})
     conntrack.forget_addresses(())
-    conntrack.forget_ports((UDP,), Address.parse("192.0.2.77"))
+    conntrack.forget_ports((UDP,), [Address.parse("192.0.2.77")])

@@ -184,7 +184,10 @@ def test_a_pod_that_has_no_rules_lacks_no_guard(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path)
     lab.conf("40-six.conf", BRIDGE.replace('"br"', '"six"').replace("10.7.0.0/24", "fd00:7::/64"))
     pod = lab.pod().attach("six")
-    assert nft("list", "ruleset") == ""
+    record = json.loads(pathlib.Path(pod.info_path).read_text())
+    del record[0]["rules"]  # earlier releases have none for IPv6
+    pathlib.Path(pod.info_path).write_text(json.dumps(record))
+    nft("flush", "ruleset")
     assert drift_of(pod) == ()
 
 

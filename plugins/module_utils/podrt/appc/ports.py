@@ -10,6 +10,8 @@ from ..value import Value
 from .names import ACName
 
 PROTOCOLS = ("tcp", "udp")
+# Every address of a family.
+ANY_V4, ANY_V6 = "0.0.0.0", "::"
 _NUMBERS = range(1, 65536)
 
 
@@ -113,6 +115,27 @@ def check_range(port: int, count: int, where: str) -> None:
     """Raise InvalidSpec unless that many ports from this one are in range."""
     if count < 1 or port + count > _NUMBERS[-1] + 1:
         raise InvalidSpec(f"{count} ports from {port} are out of range", "use 1 to 65535", where=where)
+
+
+def hosts_clash(one: str | None, other: str | None) -> bool:
+    """Whether a port on one address of the host is one on the other as well. None: every address, of both families."""
+    if one is None or other is None:
+        return True
+    if (":" in one) != (":" in other):
+        return False
+    both = {_spelled(one), _spelled(other)}
+    return len(both) == 1 or bool(both & {ANY_V4, ANY_V6})
+
+
+def _spelled(address: str) -> str:
+    """An address as all others are spelled."""
+    import _socket
+
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    try:
+        return _socket.inet_ntop(family, _socket.inet_pton(family, address))
+    except (OSError, ValueError):
+        return address
 
 
 def _name_of(fields: Fields) -> ACName:

@@ -28,7 +28,7 @@ from .ports import sockets_in_use
 from .record import copy_confs, info_of
 from .result import NetResult
 from .rtsocket import entered, open_in
-from .rules import rules_of_record, target_of
+from .rules import rules_of_record, target_of, targets_of
 from .switches import new_links_ignore_routers
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ def attach(
     without it, that work is done at once. leases receives those of DHCP servers, to be renewed.
     On failure everything is undone. Raises PodError of any family; the process must be single-threaded.
     """
-    sockets_in_use(plan.published_here)
+    sockets_in_use(plan.published_here, plan.families)
     try:
         copies = copy_confs(pod.conf_dir, [attachment.conf for attachment in plan.attachments])
         members = [_member(pod, attachment, plan) for attachment in plan.attachments]
@@ -175,12 +175,12 @@ def _publish(
         pod.paths, pod.uuid, rules_of_record(pod.uuid, infos, forwards), forwards, pod.neighbours
     )
     target = target_of(infos) if forwards else None
-    first = target.result.first_v4 if target else None
-    if target is None or first is None:
+    targets = targets_of(infos)
+    if target is None or not targets:
         return made
-    if any(forward.on_loopback for forward in forwards) and target.gateway_link:
+    if any(forward.on_loopback for forward in forwards) and target.result.first_v4 and target.gateway_link:
         open_loopback(pod.paths, target.gateway_link)
-    _put_off(lambda: forget_ports(forwards, first.address), later)
+    _put_off(lambda: forget_ports(forwards, targets), later)
     return made
 
 

@@ -34,7 +34,7 @@ _TUPLE_ORIG, _TUPLE_REPLY, _ID, _ZONE = 1, 2, 12, 18
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _SOURCES, _TARGETS = (1, 3), (2, 4)  # IPv4 and IPv6
 _PROTO_NUMBER, _PROTO_TARGET_PORT = 1, 3
-_PROTOCOLS = {6: "tcp", 17: "udp"}
+_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 # The kernel has no connection tracking, or no access to it.
 _ABSENT = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
 
@@ -69,12 +69,19 @@ def forget_addresses(addresses: Collection[Address]) -> None:
         )
 
 
-def forget_ports(forwards: Sequence[PortForward], target: Address) -> None:
+def forget_ports(forwards: Sequence[PortForward], targets: Collection[Address]) -> None:
     """Forget connections to published ports of this host that lead elsewhere than to the pod. Raises OSError.
 
-    They lead to a pod that had the port before, or to none: clients may have kept sending while no pod ran.
+    They lead to a pod that had the port before, or to none: clients may have kept sending while no pod ran. targets:
+    the addresses of the pod that its ports lead to, one of a family; others are not published over it.
     """
-    wanted = {(forward.protocol, forward.host_port): forward.host_ip for forward in forwards}
+    families = {target.bits for target in targets}
+    wanted = {
+        (forward.protocol, forward.host_port, bits, forward.at)
+        for forward in forwards
+        for bits in forward.families
+        if bits in families
+    }
     if not wanted:
         return
     with RouteSocket() as host:
@@ -82,10 +89,10 @@ def forget_ports(forwards: Sequence[PortForward], target: Address) -> None:
 
     def leads_elsewhere(connection: Connection) -> bool:
         there = connection.there
-        host_ip = wanted.get((there.protocol, there.target_port), "")
-        if host_ip == "" or connection.back.source == target:
+        port = (there.protocol, there.target_port, there.target.bits)
+        if connection.back.source in targets:
             return False
-        return there.target in local if host_ip is None else str(there.target) == host_ip
+        return (*port, str(there.target)) in wanted or ((*port, "") in wanted and there.target in local)
 
     _forget(leads_elsewhere)
 

@@ -20,7 +20,7 @@ from .place import Place
 from .plan import gateway_link, steps_of
 from .result import NetResult, result_of_addresses
 from .rtsocket import RouteSocket
-from .rules import PodRules, rules_of_record
+from .rules import PodRules, rules_of_record, targets_of
 from .steps import (
     HOST_SIDE,
     MAKING,
@@ -146,7 +146,8 @@ def find_drift(
             # Runtimes of earlier releases, which record no addresses, neither make the guard nor mend it.
             guards = bool(rules.elements) and any(info.guarded for info in infos)
             complete = all(map(table.has, rules.elements)) and (not guards or table.has_guard())
-        target = _target(joined) if any(forward.on_loopback for forward in forwards) else None
+        on_loopback = any(forward.on_loopback for forward in forwards)
+        target = _target(joined) if on_loopback and any(map(_is_v4, targets_of(infos))) else None
         shut = any(network is target and _is_shut(network, missing) for network, missing in steps)
     except OSError as err:
         raise HostFailure.of("cannot read what the kernel has of the pod's networks", err) from err
@@ -265,6 +266,10 @@ def _target(joined: Sequence[Joined]) -> Joined | None:
     if any(network.publisher for network in joined):
         return next((network for network in joined if network.publisher == OURS), None)
     return next((network for network in joined if network.conf.main.ip_masq), joined[-1])
+
+
+def _is_v4(address: Address) -> bool:
+    return address.bits == V4_BITS
 
 
 def _is_shut(network: Joined, missing: Sequence[NetStep]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from ..value import Value
 
 TABLE = "ip stagecraft_pods"
+TABLE6 = "ip6 stagecraft_pods"
 GUARD_TABLE = "inet stagecraft_pods_guard"
 
 SOURCES = "sources"
@@ -22,17 +23,23 @@ OURS = "nftables"
 
 
 class Element(Value):
-    """An element of a set or map. key: its parts. value: that of a map, "" in a set. owner: a pod's UUID."""
+    """An element of a set or map. key: its parts. value: that of a map, "" in a set. owner: a pod's UUID.
+
+    six: whether it is in the table for IPv6; that of the guard is for both.
+    """
 
     container: str
     key: tuple[str, ...]
     value: str
     owner: str
+    six: bool = False
 
     @property
     def table(self) -> str:
         """The table of its container: family and name."""
-        return GUARD_TABLE if self.container in GUARD_SETS else TABLE
+        if self.container in GUARD_SETS:
+            return GUARD_TABLE
+        return TABLE6 if self.six else TABLE
 
     @property
     def addition(self) -> str:

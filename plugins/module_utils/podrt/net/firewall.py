@@ -14,7 +14,7 @@ from ..contexts import contextmanager
 from ..errors import Conflict, HostFailure
 from ..fields import parse_json
 from ..host import programs
-from .elements import TABLE
+from .elements import TABLE, TABLE6
 from .hostlock import host_lock
 from .localnet import close_loopback
 from .nfsocket import NetfilterSocket
@@ -86,8 +86,20 @@ def remove_rules(paths: Paths, uuid: str) -> None:
 
 
 def read_table() -> TableState | None:
-    """The content of the kernel's table, None without one. Raises HostFailure, Unsupported."""
-    done = _Done(programs.run([programs.find("nft"), "-j", "list", "table", *TABLE.split()]))
+    """The content of the kernel's tables for both families, None without any.
+
+    Raises HostFailure, Unsupported, OSError.
+    """
+    state = _read_one(TABLE)
+    with NetfilterSocket() as netfilter:
+        if not netfilter.has_table(TABLE6):
+            return state
+    six = _read_one(TABLE6)
+    return state.beside(six) if state and six else state or six
+
+
+def _read_one(table: str) -> TableState | None:
+    done = _Done(programs.run([programs.find("nft"), "-j", "list", "table", *table.split()]))
     if done.status and _MISSING in done.complaint_text:
         return None
     _require(done)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FORMAT = 1
+# The families of nftables that a pod has rules in.
+_RULES = ("ip", "ip6")
 
 
 class NetInfo(Value):
@@ -36,7 +38,7 @@ class NetInfo(Value):
     host_if: the interface of the host that leads to the pod, "" where that is not known. publisher: who publishes the
     pod's host ports, if they lead here, see network_plan; earlier releases do not record it.
     guarded: whether the pod's release records all addresses, see guard. ipam: the program that has given them, "" for
-    what is built in.
+    what is built in. rules6: whether the pod's release makes nftables rules for IPv6 as well.
     """
 
     net_name: str
@@ -50,6 +52,7 @@ class NetInfo(Value):
     publisher: str = ""
     guarded: bool = True
     ipam: str = ""
+    rules6: bool = True
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
@@ -68,6 +71,7 @@ class NetInfo(Value):
             fields.text("publisher", ""),
             bool(fields.strings("addresses")),
             fields.text("ipam", ""),
+            _RULES[1] in fields.strings("rules"),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -90,6 +94,7 @@ class NetInfo(Value):
             "plugins": list(self.plugins),
             "ipam": self.ipam,
             "publisher": self.publisher,
+            "rules": list(_RULES if self.rules6 else _RULES[:1]),
             "result": self.result.to_json(),
         }
 

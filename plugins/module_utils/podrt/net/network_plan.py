@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..errors import InvalidSpec, NotFound
 from ..jsontext import dumps
 from ..value import Value
-from .addresses import Address
+from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .conf import ChosenNet, NetConf
 from .elements import OURS
 from .netargs import NetArgs, check_names
@@ -28,7 +28,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .addresses import Subnet
     from .rules import PortForward
     from .steps import NetStep
 
@@ -36,6 +35,8 @@ _NO_POD = "0" * 32
 # Types whose interfaces have the MAC address of a device, or none.
 _WITHOUT_MAC = ("ipvlan", "vlan", "host-device", "loopback")
 _LOOPBACK = 127
+_BOTH = (V4_BITS, V6_BITS)
+_LOOPBACK6, _LINK_LOCAL = Subnet.parse("::1/128"), Subnet.parse("fe80::/10")
 
 
 class Attachment(Value):
@@ -59,6 +60,13 @@ class Attachment(Value):
         spans = [ranges[0] for ranges in main.ipam.range_sets]
         free = tuple(Assigned(span.start, span.subnet.prefix, span.gateway) for span in spans)
         return result_of_addresses(free or main.ipam.static, main.ipam.routes)
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The families of its addresses, as their bits; those that it may have, for a program."""
+        if not self.is_sure:
+            return _BOTH
+        return tuple(dict.fromkeys(each.address.bits for each in self.likely.addresses))
 
     @property
     def is_sure(self) -> bool:
@@ -127,6 +135,11 @@ class NetworkPlan(Value):
         """The ports that no plugin's program publishes."""
         return self.forwards if self.forwards and self.publisher(self.target) == OURS else ()
 
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The families over which ports on every address are published, as the bits of their addresses."""
+        return self.attachments[self.target].families if self.forwards else ()
+
 
 class HostFacts(Value):
     """The facts of a host's network that matter to pods. links: names, kinds. addresses: link, address, prefix length.
@@ -148,7 +161,9 @@ def network_plan(
     """
     attachments = tuple(_attachment(net, index, programs) for index, net in enumerate(chosen))
     check_names([Place(_NO_POD, each.index, args=each.args).if_name for each in attachments])
-    return NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
+    plan = NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
+    _check_families(plan)
+    return plan
 
 
 def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
@@ -173,6 +188,7 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         *_overlaps(plan),
         *_host_overlaps(plan, facts, kinds),
         *_absent(plan, facts),
+        *_unrouted(plan),
         *_believing(plan, facts),
     )
 
@@ -247,9 +263,22 @@ def _target(attachments: Sequence[Attachment]) -> int:
     taking = [each for each in attachments if any(plugin.takes_ports for plugin in each.conf.plugins)]
     masked = [each for each in attachments if each.conf.main.ip_masq and each.is_routed]
     target = next(iter([*taking, *masked, *attachments[-1:]]), None)
-    if target is None or (target.is_sure and target.likely.first_v4 is None):
-        raise InvalidSpec("the pod has no network with an IPv4 address to publish ports to", where="ports")
+    if target is None or not target.families:
+        raise InvalidSpec("the pod has no network with an address to publish ports to", where="ports")
     return target.index
+
+
+def _check_families(plan: NetworkPlan) -> None:
+    """Raise InvalidSpec for a port on an address of a family that the pod has no address of."""
+    for forward in plan.forwards:
+        if not set(forward.families) & set(plan.families):
+            name = "IPv6" if V6_BITS in forward.families else "IPv4"
+            network = plan.attachments[plan.target].conf.name
+            raise InvalidSpec(
+                f'port {forward} needs an {name} address of the pod, and network "{network}" gives none',
+                "publish it on an address of the other family, or give the network a subnet of this one",
+                where="ports",
+            )
 
 
 def _subnets(attachment: Attachment) -> tuple[Subnet, ...]:
@@ -303,9 +332,27 @@ def _believing(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
 def _absent(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
     """A warning for each port that is published on an address that the host does not have."""
     here = {str(address) for _link, address, _prefix in facts.addresses}
-    asked = dict.fromkeys(forward.host_ip for forward in plan.forwards if forward.host_ip)
+    asked = dict.fromkeys(
+        forward.at for forward in plan.forwards if forward.at and not _is_unrouted(forward.at)
+    )
     return tuple(
         f"{host_ip} is not an address of this host: ports published there are out of reach until it is"
         for host_ip in asked
-        if host_ip not in here and Address.parse(host_ip).packed[0] != _LOOPBACK
+        if host_ip not in here and not host_ip.startswith(f"{_LOOPBACK}.")
     )
+
+
+def _unrouted(plan: NetworkPlan) -> tuple[str, ...]:
+    """A warning for each port on an address of IPv6 from which no packet is routed to a pod."""
+    asked = dict.fromkeys(forward.at for forward in plan.forwards if forward.at and _is_unrouted(forward.at))
+    return tuple(
+        f"ports published on {host_ip} are out of reach: IPv6 routes no packet of "
+        + ("the loopback address" if host_ip == str(_LOOPBACK6.base) else "a link-local address")
+        + "; publish them on 127.0.0.1, or on another address"
+        for host_ip in asked
+    )
+
+
+def _is_unrouted(host_ip: str) -> bool:
+    address = Address.parse(host_ip)
+    return _LOOPBACK6.holds(address) or _LINK_LOCAL.holds(address)

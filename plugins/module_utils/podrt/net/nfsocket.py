@@ -32,7 +32,7 @@ _HOOK_NUMBER = 1
 _FORWARD, _DROP = bytes((0, 0, 0, 2)), bytes(4)
 _TABLE, _SET, _ELEMENTS, _ELEMENT, _KEY, _VALUE = 1, 2, 3, 1, 1, 1
 _NESTED = 0x8000
-_PROTOCOLS = {"tcp": 6, "udp": 17}
+_PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 _PART = 4
 _LONGEST_LINK = 16
 _USERDATA, _COMMENT = 6, 0
@@ -69,10 +69,12 @@ class NetfilterSocket(RouteSocket):
 
     def has_guard(self) -> bool:
         """Whether the guard's table is there, which is made last, see guard. Raises OSError."""
+        return self.has_table(GUARD_TABLE)
+
+    def has_table(self, table: str) -> bool:
+        """Whether a table of ours is there. Raises OSError."""
         try:
-            self.ask(
-                NetlinkRequest(_GETTABLE, 0, _in_table(GUARD_TABLE), f"look for the table {GUARD_TABLE}")
-            )
+            self.ask(NetlinkRequest(_GETTABLE, 0, _in_table(table), f"look for the table {table}"))
         except OSError as err:
             if err.errno == errno.ENOENT:
                 return False

@@ -8,24 +8,31 @@ import _socket
 import errno
 import os
 
+from ..appc.ports import ANY_V4, ANY_V6
 from ..contexts import suppress
 from ..errors import Conflict
 from ..host.reading import kernel_text_or
+from .addresses import V4_BITS, V6_BITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from .rules import PortForward
 
 _STATE_LISTEN = "0A"
 _STATE_UDP = "07"
+_EVERY = {V4_BITS: ANY_V4, V6_BITS: ANY_V6}
 
 
-def sockets_in_use(forwards: Sequence[PortForward]) -> None:
-    """Raise Conflict when a process of the host has one of the ports, naming both."""
+def sockets_in_use(forwards: Sequence[PortForward], families: Collection[int] = (V4_BITS,)) -> None:
+    """Raise Conflict when a process of the host has one of the ports, naming both.
+
+    families: those over which ports on every address are published, see probed.
+    """
     for forward in forwards:
-        if is_bound(forward.protocol, forward.host_ip or "0.0.0.0", forward.host_port):
+        probes = probed(forward.host_ip, families)
+        if any(is_bound(forward.protocol, address, forward.host_port) for address in probes):
             holder = _listener(forward) or "another process"
             raise Conflict(
                 f"port {forward} of the host is in use by {holder}",
@@ -35,12 +42,27 @@ def sockets_in_use(forwards: Sequence[PortForward]) -> None:
             )
 
 
+def probed(host_ip: str | None, families: Collection[int]) -> tuple[str, ...]:
+    """The addresses to look at for a port. families: as bits of addresses, those meant by every address."""
+    if host_ip is not None:
+        return (host_ip,)
+    return tuple(address for bits, address in _EVERY.items() if bits in families)
+
+
 def is_bound(protocol: str, address: str, port: int) -> bool:
     """Whether a process of the host is bound to a port."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     kind = _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM
-    probe = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)
     try:
+        probe = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)
+    except OSError as err:
+        if err.errno == errno.EAFNOSUPPORT:
+            return False  # no process can have it either
+        raise
+    try:
+        if family == _socket.AF_INET6:
+            # A socket for both families is in the way of a probe for IPv4 as well, one for IPv4 of none here.
+            probe.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":
             # With this only a listening socket is in the way, not a connection in TIME_WAIT.
             probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)

@@ -127,6 +127,11 @@ class NetResult(Value):
         """The first IPv4 address of the pod."""
         return next((each for each in self.addresses if each.is_v4), None)
 
+    @property
+    def first_v6(self) -> Assigned | None:
+        """The first IPv6 address of the pod."""
+        return next((each for each in self.addresses if not each.is_v4), None)
+
 
 NO_RESULT = NetResult()
 

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The content of our nftables tables: as commands for nft -f, and as nft -j lists it. Pure.
 
+One table is for IPv4; one for IPv6, with the same maps, is made for the first pod that needs it:
+
     map sources      pod address -> the chain of its subnet          masquerade, hairpin
     map forwards     protocol . host port -> pod address . pod port
     map forwards_at  host address . protocol . host port -> the same, for ports published on one address
     set forwarded    addresses of pods with ports on 127.0.0.1       masquerade for 127.0.0.1
 
-A second table, see guard, keeps pods from spoofing source addresses. A pod only adds elements, each with its UUID as
+Another table, see guard, keeps pods from spoofing source addresses. A pod only adds elements, each with its UUID as
 the comment, so the cost of a packet does not grow with the number of pods, and the elements of a pod can be found
 without any record. One transaction makes or refreshes everything else.
 Source: behaviours E20, E22, E23; nft(8).
@@ -16,10 +18,11 @@ Source: behaviours E20, E22, E23; nft(8).
 from __future__ import annotations
 
 from ..appc.alphabet import ALNUM, is_made_of
+from ..appc.ports import ANY_V4, ANY_V6, hosts_clash
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
-from .addresses import V4_BITS, Address, Subnet
-from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, OURS, SOURCES, TABLE, Element
+from .addresses import V4_BITS, V6_BITS, Address, Subnet
+from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, OURS, SOURCES, TABLE, TABLE6, Element
 from .guard import GUARD, guards_of
 
 TYPE_CHECKING = False
@@ -30,42 +33,57 @@ if TYPE_CHECKING:
     from .info import NetInfo
 
 _LONGEST_UUID = 64
+# What the names of chains of subnets begin with.
+_OF_SUBNETS, _OF_SUBNETS6 = ("masq_", "net_"), ("masq6_", "net6_")
 # Built-in types whose pods the host routes for. Source: behaviours E18.
 MASQUERADED = ("ptp", "bridge")
-_ANY = "0.0.0.0"
 _PROTOCOLS = ("tcp", "udp")
 
 # Chains are flushed and filled again in the transaction that makes them, so that it can run any number of times.
-# The early chain: route_localnet lets pods reach services on 127.0.0.1 of the host (CVE-2020-8558).
 _SKELETON = """\
 add table {table}
-add map {table} sources {{ type ipv4_addr : verdict; }}
-add map {table} forwards {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
-add map {table} forwards_at {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
-add set {table} forwarded {{ type ipv4_addr; }}
+add map {table} sources {{ type {address} : verdict; }}
+add map {table} forwards {{ type inet_proto . inet_service : {address} . inet_service; }}
+add map {table} forwards_at {{ type {address} . inet_proto . inet_service : {address} . inet_service; }}
 add chain {table} published
-add chain {table} early {{ type filter hook prerouting priority raw; policy accept; }}
 add chain {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
 add chain {table} output {{ type nat hook output priority -100; policy accept; }}
 add chain {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
 flush chain {table} published
-flush chain {table} early
 flush chain {table} prerouting
 flush chain {table} output
 flush chain {table} postrouting
-add rule {table} early iifname != "lo" ip daddr 127.0.0.0/8 drop
-add rule {table} published dnat ip to ip daddr . meta l4proto . th dport map @forwards_at
-add rule {table} published dnat ip to meta l4proto . th dport map @forwards
+{first}add rule {table} published dnat {family} to {family} daddr . meta l4proto . th dport map @forwards_at
+add rule {table} published dnat {family} to meta l4proto . th dport map @forwards
 add rule {table} prerouting fib daddr type local jump published
 add rule {table} output fib daddr type local jump published
-add rule {table} postrouting ip saddr 127.0.0.0/8 ip daddr @forwarded masquerade
-add rule {table} postrouting ip saddr vmap @sources
+{last}add rule {table} postrouting {family} saddr vmap @sources
 """
-SKELETON = _SKELETON.format(table=TABLE) + GUARD
+# Of IPv4 alone. The early chain: route_localnet lets pods reach services on 127.0.0.1 of the host (CVE-2020-8558).
+_LOOPBACK = f"""\
+add table {TABLE}
+add set {TABLE} forwarded {{ type ipv4_addr; }}
+add chain {TABLE} early {{ type filter hook prerouting priority raw; policy accept; }}
+flush chain {TABLE} early
+add rule {TABLE} early iifname != "lo" ip daddr 127.0.0.0/8 drop
+"""
+_FROM_LOOPBACK = f"add rule {TABLE} postrouting ip saddr 127.0.0.0/8 ip daddr @forwarded masquerade\n"
+# No packet with such an address leaves its link, so these are refused, as at a closed port, instead of lost.
+_UNROUTED = f"add rule {TABLE6} published ip6 daddr {{ ::1, fe80::/10 }} return\n"
+SKELETON = (
+    _LOOPBACK
+    + _SKELETON.format(table=TABLE, family="ip", address="ipv4_addr", first="", last=_FROM_LOOPBACK)
+    + GUARD
+)
+SKELETON6 = _SKELETON.format(table=TABLE6, family="ip6", address="ipv6_addr", first=_UNROUTED, last="")
 
 
 class PortForward(Value):
-    """A port of the host that leads to a port of a pod. host_ip None: any address of the host, 127.0.0.1 included."""
+    """A port of the host that leads to a port of a pod.
+
+    host_ip: one address, or 0.0.0.0 or :: for every one of the family; None: every address of the host, 127.0.0.1
+    included, over the families that the pod has addresses of.
+    """
 
     protocol: str
     host_ip: str | None
@@ -83,10 +101,23 @@ class PortForward(Value):
     @property
     def on_loopback(self) -> bool:
         """Whether it is open on 127.0.0.1 of the host."""
-        return self.host_ip is None or self.host_ip.startswith("127.")
+        return self.host_ip in (None, ANY_V4) or str(self.host_ip).startswith("127.")
+
+    @property
+    def at(self) -> str:
+        """The one address that it is open on, "" for several."""
+        return "" if self.host_ip in (None, ANY_V4, ANY_V6) else str(self.host_ip)
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The families that it is open over, as the bits of their addresses."""
+        if self.host_ip is None:
+            return (V4_BITS, V6_BITS)
+        return (V6_BITS,) if ":" in self.host_ip else (V4_BITS,)
 
     def __str__(self) -> str:
-        return f"{self.host_ip + ':' if self.host_ip else ''}{self.host_port}/{self.protocol}"
+        host_ip = f"[{self.host_ip}]" if self.host_ip and ":" in self.host_ip else self.host_ip
+        return f"{host_ip + ':' if host_ip else ''}{self.host_port}/{self.protocol}"
 
 
 class SubnetChain(Value):
@@ -98,8 +129,13 @@ class SubnetChain(Value):
     @property
     def name(self) -> str:
         """The chain's name, derived from the subnet."""
-        kind = "masq" if self.masquerade else "net"
-        return f"{kind}_{str(self.subnet).replace('.', '_').replace('/', '_')}"
+        kind = ("masq" if self.masquerade else "net") + ("6" if self.is_v6 else "")
+        return f"{kind}_{str(self.subnet).replace('.', '_').replace('/', '_').replace(':', '_')}"
+
+    @property
+    def is_v6(self) -> bool:
+        """Whether it is in the table for IPv6."""
+        return self.subnet.bits != V4_BITS
 
     @property
     def definition(self) -> str:
@@ -108,13 +144,14 @@ class SubnetChain(Value):
         The first rule is for a pod that reaches its own subnet through a host port: without another source the reply
         would not pass here again, and its port would never be translated back.
         """
-        chain = f"{TABLE} {self.name}"
+        chain = f"{_table_of(self.name)} {self.name}"
+        family, multicast = ("ip6", "ff00::/8") if self.is_v6 else ("ip", "224.0.0.0/4")
         rules = [
-            f"ct status dnat ip daddr {self.subnet} masquerade",
-            f"ip daddr {self.subnet} accept",
+            f"ct status dnat {family} daddr {self.subnet} masquerade",
+            f"{family} daddr {self.subnet} accept",
         ]
         if self.masquerade:
-            rules.append("ip daddr != 224.0.0.0/4 masquerade")
+            rules.append(f"{family} daddr != {multicast} masquerade")
         return f"add chain {chain}\nflush chain {chain}\n" + "".join(
             f"add rule {chain} {rule}\n" for rule in rules
         )
@@ -146,7 +183,8 @@ class PodRules(Value):
     @property
     def everything(self) -> str:
         """The commands for tables in any state, or missing."""
-        return SKELETON + "".join(chain.definition for chain in self.chains) + self.additions
+        six = SKELETON6 if any(element.six for element in self.elements) else ""
+        return SKELETON + six + "".join(chain.definition for chain in self.chains) + self.additions
 
 
 class TableState(Value):
@@ -158,6 +196,10 @@ class TableState(Value):
     def owned_by(self, uuid: str) -> tuple[Element, ...]:
         """The elements of a pod."""
         return tuple(element for element in self.elements if element.owner == uuid)
+
+    def beside(self, other: TableState) -> TableState:
+        """This and that of another table."""
+        return TableState((*self.elements, *other.elements), (*self.chains, *other.chains))
 
 
 def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
@@ -177,22 +219,14 @@ def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
             protocol, first, count = port.protocol, port.port, port.count
         else:
             raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
-        host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
-        _check_family(host_ip, f"ports[{index}].host_ip")
+        host_ip = exposed.host_ip
+        if host_ip is not None:
+            host_ip = str(Address.parse(host_ip, f"ports[{index}].host_ip"))
         forwards += [
             PortForward(protocol, host_ip, exposed.host_port + number, first + number)
             for number in range(count)
         ]
     return tuple(forwards)
-
-
-def _check_family(host_ip: str | None, where: str) -> None:
-    if host_ip and Address.parse(host_ip, where).bits != V4_BITS:
-        raise InvalidSpec(
-            f"{host_ip} is not an IPv4 address; ports are published over IPv4 only",
-            "name an IPv4 address of the host, or none for all",
-            where=where,
-        )
 
 
 def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[PortForward]) -> PodRules:
@@ -202,18 +236,25 @@ def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[Port
         for info in infos
         if info.plugins[0] in MASQUERADED
         for each in info.result.addresses
-        if each.is_v4
+        if each.is_v4 or info.rules6
     ]
+    return rules_of(uuid, sources, forwards, targets_of(infos)).guarded(uuid, infos)
+
+
+def targets_of(infos: Sequence[NetInfo]) -> tuple[Address, ...]:
+    """The addresses of a pod that its host ports in our tables lead to: the first of each family in one network."""
     target = target_of(infos)
-    first = target.result.first_v4 if target else None
-    return rules_of(uuid, sources, forwards, first.address if first else None).guarded(uuid, infos)
+    if target is None:
+        return ()
+    found = (target.result.first_v4, target.result.first_v6 if target.rules6 else None)
+    return tuple(each.address for each in found if each)
 
 
 def target_of(infos: Sequence[NetInfo]) -> NetInfo | None:
     """The network that the pod's host ports in our table lead to. Source: behaviours E22."""
     if any(info.publisher for info in infos):
         return next((info for info in infos if info.publisher == OURS), None)
-    # Earlier releases do not record it.
+    # Earlier releases do not record it, and have rules for IPv4 alone.
     with_address = [info for info in infos if info.result.first_v4]
     return next((info for info in with_address if info.ip_masq), with_address[-1] if with_address else None)
 
@@ -222,24 +263,26 @@ def rules_of(
     uuid: str,
     sources: Sequence[tuple[Address, Subnet, bool]],
     forwards: Sequence[PortForward],
-    target: Address | None,
+    targets: Sequence[Address],
 ) -> PodRules:
     """The rules of a pod.
 
-    sources: IPv4 addresses with their subnets and whether these are masqueraded. target: where forwards lead.
-    Raises InvalidSpec.
+    sources: addresses with their subnets and whether these are masqueraded. targets: where forwards lead, one of each
+    family at most. Raises InvalidSpec.
     """
     if not is_made_of(uuid, ALNUM + "-") or len(uuid) > _LONGEST_UUID:
         raise InvalidSpec(f'"{uuid}" is not a UUID', where="uuid")
     chains = [SubnetChain(subnet, masquerade) for address, subnet, masquerade in sources]
     elements = [
-        Element(SOURCES, (str(address),), f"jump {chain.name}", uuid)
+        Element(SOURCES, (str(address),), f"jump {chain.name}", uuid, chain.is_v6)
         for (address, *_rest), chain in zip(sources, chains)
     ]
-    if forwards and target is not None:
-        if any(forward.on_loopback for forward in forwards):
+    for target in targets:
+        if target.bits == V4_BITS and any(forward.on_loopback for forward in forwards):
             elements.append(Element(FORWARDED, (str(target),), "", uuid))
-        elements += [_forward_element(forward, target, uuid) for forward in forwards]
+        elements += [
+            _forward_element(forward, target, uuid) for forward in forwards if target.bits in forward.families
+        ]
     return PodRules(tuple(dict.fromkeys(chains)), tuple(dict.fromkeys(elements)))
 
 
@@ -248,13 +291,30 @@ def removal_of(state: TableState, uuid: str) -> str:
     staying = tuple(element for element in state.elements if element.owner != uuid)
     if not staying:
         # Earlier releases have one table only; a missing one cannot be deleted, so add it before.
-        return "".join(f"add table {table}\ndelete table {table}\n" for table in (TABLE, GUARD_TABLE))
+        return "".join(map(_no_table, (TABLE, TABLE6, GUARD_TABLE)))
     used = {element.value for element in staying if element.container == SOURCES}
+    gone = state.owned_by(uuid)
+    last6 = (
+        _no_table(TABLE6) if any(each.six for each in gone) and not any(each.six for each in staying) else ""
+    )
     idle = [
-        chain for chain in state.chains if chain.startswith(("masq_", "net_")) and f"jump {chain}" not in used
+        chain
+        for chain in state.chains
+        if chain.startswith((*_OF_SUBNETS, *_OF_SUBNETS6))
+        and f"jump {chain}" not in used
+        and not (last6 and chain.startswith(_OF_SUBNETS6))
     ]
-    commands = [element.removal for element in state.owned_by(uuid)]
-    return "".join(commands) + "".join(f"delete chain {TABLE} {chain}\n" for chain in idle)
+    commands = [element.removal for element in gone if not (last6 and element.six)]
+    return "".join(commands) + "".join(f"delete chain {_table_of(chain)} {chain}\n" for chain in idle) + last6
+
+
+def _no_table(table: str) -> str:
+    return f"add table {table}\ndelete table {table}\n"
+
+
+def _table_of(chain: str) -> str:
+    """The table of the chain of a subnet."""
+    return TABLE6 if chain.startswith(_OF_SUBNETS6) else TABLE
 
 
 def forward_targets(state: TableState, uuid: str) -> tuple[Address, ...]:
@@ -275,8 +335,15 @@ def holders_of(state: TableState, forward: PortForward, uuid: str = "") -> tuple
         if element.owner != uuid
         and element.container in (FORWARDS, FORWARDS_AT)
         and element.key[-2:] == wanted
-        and (element.container == FORWARDS or forward.host_ip in (None, element.key[0]))
+        and hosts_clash(forward.host_ip, _published_at(element))
     )
+
+
+def _published_at(element: Element) -> str:
+    """The address of an element of a forward, or the one that means all of its family."""
+    if element.container == FORWARDS_AT:
+        return element.key[0]
+    return ANY_V6 if element.six else ANY_V4
 
 
 def parse_table(value: object) -> TableState:
@@ -289,10 +356,7 @@ def parse_table(value: object) -> TableState:
                 if kind == "chain":
                     chains.append(str(_dict(held)["name"]))
                 elif kind in ("set", "map"):
-                    elements += [
-                        _parse_element(str(_dict(held)["name"]), element)
-                        for element in _members(held, "elem")
-                    ]
+                    elements += [_parse_element(_dict(held), element) for element in _members(held, "elem")]
     except (KeyError, IndexError, TypeError, ValueError) as err:
         raise Corrupt(f"the nftables table {TABLE} holds foreign content: {err}") from err
     return TableState(tuple(elements), tuple(chains))
@@ -301,24 +365,18 @@ def parse_table(value: object) -> TableState:
 def _forward_element(forward: PortForward, target: Address, uuid: str) -> Element:
     value = f"{target} . {forward.pod_port}"
     key = (forward.protocol, str(forward.host_port))
-    if forward.host_ip is None:
-        return Element(FORWARDS, key, value, uuid)
-    return Element(FORWARDS_AT, (_v4(forward.host_ip), *key), value, uuid)
+    six = target.bits != V4_BITS
+    if not forward.at:
+        return Element(FORWARDS, key, value, uuid, six)
+    return Element(FORWARDS_AT, (str(Address.parse(forward.at, "ports.host_ip")), *key), value, uuid, six)
 
 
-def _v4(text: str) -> str:
-    address = Address.parse(text, "ports.host_ip")
-    if address.bits != V4_BITS:
-        raise InvalidSpec(
-            f"{text} is not an IPv4 address; ports are published over IPv4 only", where="ports.host_ip"
-        )
-    return str(address)
-
-
-def _parse_element(container: str, value: object) -> Element:
+def _parse_element(container: dict[str, object], value: object) -> Element:
     entry, mapped = (value[0], value[1]) if isinstance(value, list) else (value, None)
     held = _dict(_dict(entry)["elem"]) if isinstance(entry, dict) and "elem" in entry else {"val": entry}
-    return Element(container, _parts(held["val"]), _value(mapped), str(held.get("comment", "")))
+    six = container.get("family") == TABLE6.split()[0]
+    comment = str(held.get("comment", ""))
+    return Element(str(container["name"]), _parts(held["val"]), _value(mapped), comment, six)
 
 
 def _parts(value: object) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ..appc.isolators import Capabilities, Seccomp, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
-from ..appc.ports import ExposedPort, check_range
+from ..appc.ports import ExposedPort, check_range, hosts_clash
 from ..appc.volumes import EmptyVolume, Mount, NamedVolume, app_path, why_unmountable
 from ..errors import InvalidSpec, Untrusted, few
 from ..pod.documents import MUTABLE
@@ -444,7 +444,7 @@ def _check_ports(ports: Sequence[ExposedPort], apps: Sequence[RuntimeApp]) -> No
             check_range(exposed.host_port, count, f"{where}.host_port")
         for number in range(exposed.host_port, exposed.host_port + count):
             for ip, name in taken.get((protocol, number), []):
-                if ip is None or exposed.host_ip is None or ip == exposed.host_ip:
+                if hosts_clash(ip, exposed.host_ip):
                     raise InvalidSpec(
                         f"port {protocol}-{exposed.host_ip or '0.0.0.0'}:{number} "
                         f"already mapped to pod port {name}",

@@ -27,15 +27,20 @@ _OPTION = "networks"
 _UNREADABLE = "cannot read the network configurations"
 
 
-def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec, replaced: str = "") -> None:
+def check_networks(
+    host: Host, manifest: PodManifest, runspec: RunSpec, replaced: str = ""
+) -> tuple[int, ...]:
     """Raise InvalidSpec, NotFound or Conflict, with the option's place, if a pod cannot join its networks.
 
-    replaced: the UUID of a pod that will have released its addresses by then.
+    replaced: the UUID of a pod that will have released its addresses by then. Returns the families over which it
+    publishes ports, as the bits of their addresses.
     """
     plan = _plan(host, manifest, runspec)
-    if plan is not None:
-        _cautions(host, plan)
-        _check_leases(host, plan, replaced)
+    if plan is None:
+        return ()
+    _cautions(host, plan)
+    _check_leases(host, plan, replaced)
+    return plan.families
 
 
 def _cautions(host: Host, plan: NetworkPlan) -> tuple[str, ...]:

@@ -250,8 +250,8 @@ def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
 
         check_sources(host, wanted.manifest)
         check_apps(wanted.manifest, wanted.images)
-        check_networks(host, wanted.manifest, wanted.runspec, replaced)
-        check_ports(host, wanted.manifest, replaced)
+        families = check_networks(host, wanted.manifest, wanted.runspec, replaced)
+        check_ports(host, wanted.manifest, replaced, families)
 
 
 def check_documents(host: Host, pod: Pod) -> None:
@@ -260,8 +260,8 @@ def check_documents(host: Host, pod: Pod) -> None:
 
     manifest = documents.read_manifest(pod.dir)
     check_sources(host, manifest)
-    check_networks(host, manifest, documents.read_runspec(pod.dir), pod.uuid)
-    check_ports(host, manifest, pod.uuid)
+    families = check_networks(host, manifest, documents.read_runspec(pod.dir), pod.uuid)
+    check_ports(host, manifest, pod.uuid, families)
 
 
 def _prepare_new(host: Host, wanted: Preparation | None, replaced: str) -> str:

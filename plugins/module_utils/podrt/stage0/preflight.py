@@ -4,26 +4,30 @@
 
 from __future__ import annotations
 
+from ..appc.ports import ANY_V4, hosts_clash
 from ..errors import Conflict, PodError
 from ..pod import documents, holders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..appc.pod import PodManifest
     from ..host.host import Host
 
-_ANY = "0.0.0.0"
+_V4 = 32  # bits of an address
 
 
-def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
+def check_ports(host: Host, manifest: PodManifest, replaced: str = "", families: Sequence[int] = ()) -> None:
     """Raise Conflict when a host port of the manifest is taken by another pod or by a process of the host.
 
-    replaced: the UUID of a pod that will have released its ports by then.
+    replaced: the UUID of a pod that will have released its ports by then. families: those over which ports on every
+    address are published, as the bits of their addresses; IPv4 where that is not known.
     """
     wanted = _forwards(manifest)
     if not wanted:
         return
-    from ..net.ports import is_bound  # few pods have ports
+    from ..net.ports import is_bound, probed  # few pods have ports
 
     own: set[tuple[str, str, int]] = set()
     for pod in holders.running(host.paths):
@@ -34,31 +38,36 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
         if pod.uuid == replaced:
             own |= taken
             continue
-        addresses: dict[tuple[str, int], set[str]] = {}  # ranges are long
-        for protocol, address, port in taken:
-            addresses.setdefault((protocol, port), set()).add(address)
-        for protocol, address, port in sorted(wanted):
-            others = addresses.get((protocol, port), set())
-            if others and (address == _ANY or others & {address, _ANY}):
-                raise _conflict(protocol, address, port, f'pod "{pod.uuid}"')
+        _check_pod(wanted, taken, pod.uuid)
     for protocol, address, port in sorted(wanted - own):
-        if host.ask(is_bound, protocol, address, port):
-            raise _conflict(protocol, address, port, "a process of the host")
+        for probe in probed(address or None, families or (_V4,)):
+            if host.ask(is_bound, protocol, probe, port):
+                raise _conflict(protocol, probe, port, "a process of the host")
+
+
+def _check_pod(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]], uuid: str) -> None:
+    addresses: dict[tuple[str, int], set[str]] = {}  # ranges are long
+    for protocol, address, port in taken:
+        addresses.setdefault((protocol, port), set()).add(address)
+    for protocol, address, port in sorted(wanted):
+        others = addresses.get((protocol, port), set())
+        if any(hosts_clash(address or None, other or None) for other in others):
+            raise _conflict(protocol, address, port, f'pod "{uuid}"')
 
 
 def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
+    """Protocol, address and number of each port; "" for every address."""
     if not manifest.ports:
         return set()
     from ..net.rules import forwards_of
 
-    return {
-        (forward.protocol, forward.host_ip or _ANY, forward.host_port) for forward in forwards_of(manifest)
-    }
+    return {(forward.protocol, forward.host_ip or "", forward.host_port) for forward in forwards_of(manifest)}
 
 
 def _conflict(protocol: str, address: str, port: int, holder: str) -> Conflict:
+    shown = f"[{address}]" if ":" in address else address or ANY_V4
     return Conflict(
-        f"host port {protocol} {address}:{port} is in use by {holder}",
+        f"host port {protocol} {shown}:{port} is in use by {holder}",
         "choose another host_port, or stop what holds it",
         where="ports",
         port=port,

@@ -84,7 +84,7 @@ CHECKS = {
         r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}",
     ),
     "network": (made_by(network), r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"),
-    "holder of rules": (made_by(lambda text: rules_of(text, (), (), None)), r"[0-9A-Za-z-]{1,64}"),
+    "holder of rules": (made_by(lambda text: rules_of(text, (), (), ())), r"[0-9A-Za-z-]{1,64}"),
 }
 # Valid names, to be changed by one character; and characters that look as if they belonged to an alphabet.
 NAMES = [

@@ -95,7 +95,13 @@ def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believ
         ("ptp:IFNAME=lo", (), InvalidSpec, "networks[0]", '"lo" is not a name for an interface'),
         ("ptp:IFNAME=a/b", (), InvalidSpec, "networks[0]", '"a/b" is not a name for an interface'),
         ("ptp,br:IFNAME=eth0", (), InvalidSpec, "networks[1]", 'two interfaces of the pod are named "eth0"'),
-        ("six", (HTTP,), InvalidSpec, "ports", "no network with an IPv4 address"),
+        (
+            "six",
+            (at("192.0.2.1"),),
+            InvalidSpec,
+            "ports",
+            'needs an IPv4 address of the pod, and network "six"',
+        ),
     ],
 )
 def test_what_cannot_be_joined_is_told_with_its_option(
@@ -145,10 +151,24 @@ def test_ports_of_the_host_lead_to_ports_by_name_or_number(
 
 
 @pytest.mark.finding("review-B7")
-def test_ports_are_published_over_ipv4_alone() -> None:
-    with pytest.raises(InvalidSpec, match="is not an IPv4 address") as caught:
-        forwarded({"name": "http", "hostPort": 8080}, {"name": "http", "hostPort": 81, "hostIP": "::1"})
-    assert caught.value.where == "ports[1].host_ip"
+def test_a_port_on_an_address_of_a_family_that_the_pod_has_not_is_refused() -> None:
+    with pytest.raises(
+        InvalidSpec, match=r"port \[::\]:8080/tcp needs an IPv6 address .*\"ptp\" gives none"
+    ) as caught:
+        plan("ptp", at("::"))
+    assert caught.value.where == "ports"
+
+
+@pytest.mark.parametrize(
+    ("host_ip", "said"),
+    [(None, 0), ("::", 0), ("fd01::9", 0), ("::1", 1), ("0::1", 1), ("fe80::1", 1)],
+    ids=str,
+)
+def test_a_port_on_an_address_that_ipv6_does_not_route_is_told(host_ip: str | None, said: int) -> None:
+    facts = HostFacts((("lan", ""),), (("lan", Address.parse("fd01::9"), 64),))
+    forward = PortForward("tcp", host_ip and str(Address.parse(host_ip)), 8080, 80)
+    found = compare_with_host(plan("six", forward), facts)
+    assert ["are out of reach: IPv6 routes no packet" in each for each in found] == [True] * said
 
 
 @pytest.mark.finding("use-N13")

@@ -45,7 +45,7 @@ def gives(*texts: str) -> NetResult:
 
 
 def rules(*forwards: PortForward) -> PodRules:
-    return rules_of("u1", [(POD, NET, True)], forwards, POD)
+    return rules_of("u1", [(POD, NET, True)], forwards, [POD])
 
 
 def test_a_pod_adds_elements_that_carry_its_uuid() -> None:
@@ -61,7 +61,7 @@ def test_a_pod_adds_elements_that_carry_its_uuid() -> None:
 @pytest.mark.behaviour("E20")
 @pytest.mark.parametrize("masquerade", [True, False])
 def test_only_masqueraded_subnets_hide_behind_the_host(masquerade: bool) -> None:
-    (chain,) = rules_of("u1", [(POD, NET, masquerade)], (), None).chains
+    (chain,) = rules_of("u1", [(POD, NET, masquerade)], (), ()).chains
     assert ("ip daddr != 224.0.0.0/4 masquerade" in chain.definition) is masquerade
     assert "ip daddr 10.0.0.0/24 accept" in chain.definition
 
@@ -77,12 +77,12 @@ def test_everything_can_be_run_any_number_of_times() -> None:
 @pytest.mark.parametrize("uuid", ['a" : drop }', "", "a\nb"])
 def test_a_uuid_cannot_smuggle_commands(uuid: str) -> None:
     with pytest.raises(InvalidSpec):
-        rules_of(uuid, [(POD, NET, True)], (), None)
+        rules_of(uuid, [(POD, NET, True)], (), ())
 
 
 @pytest.mark.parametrize(
     "forward",
-    [("sctp", None, 1, 1), ("tcp", None, 0, 1), ("tcp", None, 1, 65536)],
+    [("dccp", None, 1, 1), ("tcp", None, 0, 1), ("tcp", None, 1, 65536)],
     ids=["protocol", "host port", "pod port"],
 )
 def test_a_forward_that_makes_no_sense_is_refused(forward: tuple[str, None, int, int]) -> None:
@@ -90,10 +90,74 @@ def test_a_forward_that_makes_no_sense_is_refused(forward: tuple[str, None, int,
         PortForward(*forward)
 
 
-@pytest.mark.parametrize("host_ip", ["::1", "x"])
-def test_a_port_is_published_on_ipv4_addresses_only(host_ip: str) -> None:
-    with pytest.raises(InvalidSpec, match=r"ports\.host_ip"):
-        rules(PortForward("tcp", host_ip, 80, 80))
+POD6, NET6 = Address.parse("fd00:78::2"), Subnet.parse("fd00:78::/64")
+BOTH = [(POD, NET, True), (POD6, NET6, True)]
+
+
+@pytest.mark.parametrize(
+    ("host_ip", "expected"),
+    [
+        (
+            None,
+            (
+                'ip stagecraft_pods forwards { tcp . 80 comment "u1" : 10.0.0.2 . 8080 }',
+                'ip6 stagecraft_pods forwards { tcp . 80 comment "u1" : fd00:78::2 . 8080 }',
+            ),
+        ),
+        ("0.0.0.0", ('ip stagecraft_pods forwards { tcp . 80 comment "u1" : 10.0.0.2 . 8080 }',)),
+        ("::", ('ip6 stagecraft_pods forwards { tcp . 80 comment "u1" : fd00:78::2 . 8080 }',)),
+        (
+            "2001:DB8:0::1",
+            ('ip6 stagecraft_pods forwards_at { 2001:db8::1 . tcp . 80 comment "u1" : fd00:78::2 . 8080 }',),
+        ),
+    ],
+)
+def test_a_port_is_published_over_the_family_of_its_address(
+    host_ip: str | None, expected: tuple[str, ...]
+) -> None:
+    found = rules_of("u1", BOTH, [PortForward("tcp", host_ip, 80, 8080)], [POD, POD6])
+    forwards = [each for each in found.elements if each.container.startswith("forwards")]
+    assert tuple(each.addition for each in forwards) == tuple(f"add element {each}\n" for each in expected)
+
+
+def test_ipv6_has_a_table_of_its_own_which_only_pods_with_ipv6_make() -> None:
+    assert "ip6 stagecraft_pods" not in rules(PortForward("tcp", None, 80, 80)).everything
+    found = rules_of("u1", BOTH, (), ())
+    assert "add table ip6 stagecraft_pods\n" in found.everything
+    assert (
+        "add rule ip6 stagecraft_pods masq6_fd00_78___64 ip6 daddr != ff00::/8 masquerade" in found.everything
+    )
+    assert found.elements[-1].addition == (
+        'add element ip6 stagecraft_pods sources { fd00:78::2 comment "u1" : jump masq6_fd00_78___64 }\n'
+    )
+
+
+def test_the_last_pod_with_ipv6_takes_its_table() -> None:
+    elements = rules_of("u1", BOTH, [PortForward("tcp", "::", 80, 80)], [POD, POD6]).elements
+    chains = ("early", "masq_10_0_0_0_24", "masq6_fd00_78___64")
+    other6 = Element("sources", ("fd00:78::3",), "jump masq6_fd00_78___64", "u2", True)
+    assert removal_of(TableState((*elements, OTHER), chains), "u1").splitlines() == [
+        "delete element ip stagecraft_pods sources { 10.0.0.2 }",
+        "add table ip6 stagecraft_pods",
+        "delete table ip6 stagecraft_pods",
+    ]
+    assert removal_of(TableState((*elements, OTHER, other6), chains), "u1").splitlines() == [
+        "delete element ip stagecraft_pods sources { 10.0.0.2 }",
+        "delete element ip6 stagecraft_pods sources { fd00:78::2 }",
+        "delete element ip6 stagecraft_pods forwards { tcp . 80 }",
+    ]
+    assert removal_of(TableState((*elements, other6), chains), "u1").splitlines()[-1] == (
+        "delete chain ip stagecraft_pods masq_10_0_0_0_24"
+    )
+
+
+def test_a_pod_of_an_earlier_release_has_no_rules_for_ipv6() -> None:
+    written = ENDS[0].replace(ip_masq=True, guarded=False).to_json()
+    del written["rules"]
+    old = NetInfo.from_json(written, "")
+    forward = PortForward("tcp", None, 80, 80)
+    assert [each.six for each in rules_of_record("u1", [ENDS[0]], [forward]).elements].count(True) == 2
+    assert not any(each.six for each in rules_of_record("u1", [old], [forward]).elements)
 
 
 @pytest.mark.finding("pods-F6")
@@ -124,7 +188,7 @@ def test_removal_takes_chains_that_nobody_uses_any_more() -> None:
 def test_removal_of_the_last_pod_takes_the_table() -> None:
     assert removal_of(TableState((SOURCE,), ()), "u1").splitlines() == [
         f"{verb} table {table}"
-        for table in ("ip stagecraft_pods", "inet stagecraft_pods_guard")
+        for table in ("ip stagecraft_pods", "ip6 stagecraft_pods", "inet stagecraft_pods_guard")
         for verb in ("add", "delete")
     ]
 
@@ -162,6 +226,9 @@ ANY, AT = (
     Element("forwards_at", ("192.0.2.1", "tcp", "80"), "", "u1"),
 )
 
+ANY6 = ANY.replace(six=True)
+AT6 = Element("forwards_at", ("2001:db8::1", "tcp", "80"), "", "u1", True)
+
 
 @pytest.mark.parametrize(
     ("held", "host_ip", "expected"),
@@ -171,6 +238,14 @@ ANY, AT = (
         (AT, None, ("u1",)),
         (AT, "192.0.2.1", ("u1",)),
         (AT, "127.0.0.1", ()),
+        (ANY, "::", ()),
+        (ANY, "0.0.0.0", ("u1",)),
+        (AT6, None, ("u1",)),
+        (AT6, "2001:db8::1", ("u1",)),
+        (AT6, "2001:db8::2", ()),
+        (AT6, "0.0.0.0", ()),
+        (ANY6, "2001:db8::1", ("u1",)),
+        (ANY6, "127.0.0.1", ()),
     ],
 )
 def test_a_port_conflicts_where_addresses_meet(
@@ -199,8 +274,8 @@ def test_the_record_of_a_pods_networks_says_the_same_as_they_did(masks: tuple[bo
     addresses = [Address.parse(f"10.0.{at}.2") for at in range(2)]
     sources = [(address, Subnet.around(address, 24), masq) for address, masq in zip(addresses, masks)]
     target = addresses[masks.index(True)] if any(masks) else addresses[-1]
-    assert rules_of_record("u1", infos, [forward]) == rules_of("u1", sources, [forward], target)
-    v6_only = NetInfo("n", "", ("ptp",), "eth0", gives("fd00::2/64"), guarded=False)
+    assert rules_of_record("u1", infos, [forward]) == rules_of("u1", sources, [forward], [target])
+    v6_only = NetInfo("n", "", ("ptp",), "eth0", gives("fd00::2/64"), guarded=False, rules6=False)
     assert rules_of_record("u1", [v6_only], []) == PodRules()
 
 

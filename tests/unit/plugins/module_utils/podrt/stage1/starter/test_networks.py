@@ -19,9 +19,16 @@ UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
 @pytest.mark.behaviour("E22", "C4")
 @pytest.mark.parametrize(
-    ("given", "host_ip"), [({}, None), ({"hostIP": "0.0.0.0"}, None), ({"hostIP": "192.0.2.1"}, "192.0.2.1")]
+    ("given", "host_ip"),
+    [
+        ({}, None),
+        ({"hostIP": "0.0.0.0"}, "0.0.0.0"),
+        ({"hostIP": "::0"}, "::"),
+        ({"hostIP": "192.0.2.1"}, "192.0.2.1"),
+        ({"hostIP": "2001:DB8::1"}, "2001:db8::1"),
+    ],
 )
-def test_a_port_on_the_unspecified_address_is_one_on_all(given: dict[str, str], host_ip: str | None) -> None:
+def test_the_address_of_a_port_has_one_spelling(given: dict[str, str], host_ip: str | None) -> None:
     app = {
         "exec": ["/bin/true"],
         "user": "0",
