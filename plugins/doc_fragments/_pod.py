@@ -334,7 +334,7 @@ options:
             description:
               - The protocol of the port.
             type: str
-            choices: [tcp, udp]
+            choices: [tcp, udp, sctp]
             default: tcp
           count:
             description:
@@ -563,10 +563,11 @@ options:
         type: int
       protocol:
         description:
-          - The protocol of O(ports[].port). The default is V(tcp).
+          - The protocol of O(ports[].port). The default is V(tcp). V(sctp) needs a kernel that has it, for the apps and
+            for its connection tracking.
         version_added: 0.3.0
         type: str
-        choices: [tcp, udp]
+        choices: [tcp, udp, sctp]
       count:
         description:
           - The number of consecutive ports, from O(ports[].port) and O(ports[].host_port) upwards. The default is 1.

@@ -200,7 +200,7 @@ options:
             description:
               - The protocol of the port.
             type: str
-            choices: [tcp, udp]
+            choices: [tcp, udp, sctp]
             default: tcp
           count:
             description:

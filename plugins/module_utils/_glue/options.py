@@ -105,7 +105,7 @@ POD = {
                 "options": {
                     "name": {"type": "str", "required": True},
                     "port": {"type": "int", "required": True},
-                    "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+                    "protocol": {"type": "str", "choices": ["tcp", "udp", "sctp"], "default": "tcp"},
                     "count": {"type": "int", "default": 1},
                 },
             },
@@ -171,7 +171,7 @@ POD = {
             "short": {"type": "str"},
             "name": {"type": "str"},
             "port": {"type": "int"},
-            "protocol": {"type": "str", "choices": ["tcp", "udp"]},
+            "protocol": {"type": "str", "choices": ["tcp", "udp", "sctp"]},
             "count": {"type": "int"},
             "host_port": {"type": "int"},
             "host_ip": {"type": "str"},

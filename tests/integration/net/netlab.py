@@ -220,10 +220,12 @@ class NetLab:
         return (ip("-o", "link"), addresses, ip("route"), ip("-6", "route"), nft("list", "ruleset"), *leases)
 
 
-def listen(netns: int, port: int, address: str = "0.0.0.0", kind: int = socket.SOCK_STREAM) -> socket.socket:
-    """A server in a network namespace."""
+def listen(
+    netns: int, port: int, address: str = "0.0.0.0", kind: int = socket.SOCK_STREAM, protocol: int = 0
+) -> socket.socket:
+    """A server in a network namespace. protocol: that of IP, where the kind does not say it."""
     with inside(netns):
-        server = socket.socket(family_of(address), kind)
+        server = socket.socket(family_of(address), kind, protocol)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.settimeout(TIMEOUT)
     server.bind((address, port))
@@ -312,7 +314,7 @@ def mac_of(link: str) -> bytes:
 def source_seen(client: int, server: socket.socket, address: str, port: int) -> str:
     """The address that a server sees when a client in a network namespace connects to address:port. Raises OSError."""
     with inside(client), contextlib.ExitStack() as stack:
-        out = stack.enter_context(socket.socket(server.family, server.type))
+        out = stack.enter_context(socket.socket(server.family, server.type, server.proto))
         out.settimeout(TIMEOUT)
         out.connect((address, port))
         if server.type == socket.SOCK_DGRAM:

@@ -72,6 +72,7 @@ def test_the_same_image_under_another_tag_is_no_change_of_the_pod(pod: Pod, push
         {"StopSignal": "SIGQUIT"},
         {"Healthcheck": {"Test": ["CMD", "/bin/x"]}},
         {"OnBuild": ["RUN x"]},
+        {"ExposedPorts": {"9000/sctp": {}}},  # releases up to 0.7.0 left it out
     ],
     ids=lambda config: next(iter(config)),
 )

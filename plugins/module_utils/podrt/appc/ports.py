@@ -9,7 +9,7 @@ from ..fields import Fields
 from ..value import Value
 from .names import ACName
 
-PROTOCOLS = ("tcp", "udp")
+PROTOCOLS = ("tcp", "udp", "sctp")
 # Every address of a family.
 ANY_V4, ANY_V6 = "0.0.0.0", "::"
 _NUMBERS = range(1, 65536)
@@ -27,7 +27,7 @@ class Port(Value):
     def check(self) -> None:
         """Check that the protocol is known and the numbers are in range."""
         if self.protocol not in PROTOCOLS:
-            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="protocol")
+            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp, udp or sctp", where="protocol")
         _check_number(self.port, "port")
         check_range(self.port, self.count, "count")
 

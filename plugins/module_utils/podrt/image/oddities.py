@@ -196,13 +196,13 @@ def _health_check(config: Fields) -> str:
 
 
 def _port(text: str) -> Port:
-    """Read a port or a range. Raises InvalidSpec, also for protocols that pods do not forward, such as sctp."""
+    """Read a port or a range. Raises InvalidSpec, also for protocols that pods do not forward."""
     match = _PORT.fullmatch(text) if text.isascii() else None
     if not match:
         raise InvalidSpec("it is not a port")
     protocol = (match[3] or "tcp").lower()
     if protocol not in PROTOCOLS:
-        raise InvalidSpec("a pod knows tcp and udp")
+        raise InvalidSpec("a pod knows tcp, udp and sctp")
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
         raise InvalidSpec("it ends before it begins")

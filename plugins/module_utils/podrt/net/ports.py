@@ -8,11 +8,11 @@ import _socket
 import errno
 import os
 
-from ..appc.ports import ANY_V4, ANY_V6
+from ..appc.ports import ANY_V4, ANY_V6, hosts_clash
 from ..contexts import suppress
 from ..errors import Conflict
 from ..host.reading import kernel_text_or
-from .addresses import V4_BITS, V6_BITS
+from .addresses import V4_BITS, V6_BITS, Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _STATE_LISTEN = "0A"
 _STATE_UDP = "07"
+_SCTP = "sctp"
 _EVERY = {V4_BITS: ANY_V4, V6_BITS: ANY_V6}
 
 
@@ -51,6 +52,8 @@ def probed(host_ip: str | None, families: Collection[int]) -> tuple[str, ...]:
 
 def is_bound(protocol: str, address: str, port: int) -> bool:
     """Whether a process of the host is bound to a port."""
+    if protocol == _SCTP:
+        return any(_meets(address, held) for number, _inode, held in _sctp_sockets() if number == port)
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     kind = _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM
     try:
@@ -74,6 +77,22 @@ def is_bound(protocol: str, address: str, port: int) -> bool:
     return False
 
 
+def _sctp_sockets() -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """The port, the inode and the addresses of each SCTP socket; none where the kernel has no SCTP loaded.
+
+    They are read, since a socket of this process would make the kernel load its module.
+    Source: sctp_eps_seq_show of the kernel's net/sctp/proc.c.
+    """
+    for line in kernel_text_or("/proc/net/sctp/eps", "").splitlines()[1:]:
+        fields = line.split()
+        yield int(fields[5]), fields[7], tuple(fields[8:])
+
+
+def _meets(address: str, held: tuple[str, ...]) -> bool:
+    """Whether a port on an address is one of a socket on these. One on :: may take connections of IPv4 as well."""
+    return any(hosts_clash(address, other) or not Address.parse(other).number for other in held)
+
+
 def _listener(forward: PortForward) -> str:
     """The process that has the port, as "nginx (pid 71)"; "" when it is unknown. Source: proc_net(5)."""
     inodes = set(_inodes(forward))
@@ -86,6 +105,11 @@ def _listener(forward: PortForward) -> str:
 
 
 def _inodes(forward: PortForward) -> Iterator[str]:
+    if forward.protocol == _SCTP:
+        for number, inode, _held in _sctp_sockets():
+            if number == forward.host_port:
+                yield f"socket:[{inode}]"
+        return
     state = _STATE_LISTEN if forward.protocol == "tcp" else _STATE_UDP
     for table in (forward.protocol, f"{forward.protocol}6"):
         for line in kernel_text_or(f"/proc/net/{table}", "").splitlines()[1:]:

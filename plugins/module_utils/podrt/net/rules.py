@@ -18,7 +18,7 @@ Source: behaviours E20, E22, E23; nft(8).
 from __future__ import annotations
 
 from ..appc.alphabet import ALNUM, is_made_of
-from ..appc.ports import ANY_V4, ANY_V6, hosts_clash
+from ..appc.ports import ANY_V4, ANY_V6, PROTOCOLS, hosts_clash
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
@@ -37,7 +37,6 @@ _LONGEST_UUID = 64
 _OF_SUBNETS, _OF_SUBNETS6 = ("masq_", "net_"), ("masq6_", "net6_")
 # Built-in types whose pods the host routes for. Source: behaviours E18.
 MASQUERADED = ("ptp", "bridge")
-_PROTOCOLS = ("tcp", "udp")
 
 # Chains are flushed and filled again in the transaction that makes them, so that it can run any number of times.
 _SKELETON = """\
@@ -92,8 +91,8 @@ class PortForward(Value):
 
     def check(self) -> None:
         """Raise InvalidSpec for an unknown protocol or a number that is not a port."""
-        if self.protocol not in _PROTOCOLS:
-            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="ports")
+        if self.protocol not in PROTOCOLS:
+            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp, udp or sctp", where="ports")
         for port in (self.host_port, self.pod_port):
             if not 1 <= port <= 65535:
                 raise InvalidSpec(f"{port} is not a port number", "use 1 to 65535", where="ports")

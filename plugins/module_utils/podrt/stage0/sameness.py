@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from ..appc.names import ACName, ImageID
+from ..appc.ports import numbered
 from ..appc.volumes import HostVolume, NamedVolume
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.reading import read_text
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..appc.app import App
     from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
     from ..appc.volumes import Volume
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ..pod.runspec import LogPolicy
     from .options.documents import Documents
 
+_SCTP = "sctp"
 _SUFFIXES = range(1, 6)  # k to P
 
 
@@ -103,7 +106,24 @@ def _tree_of(pod: Pod, app: str) -> trees.TreeID:
 def _app_as_found(paths: Paths, pod: Pod, found: RuntimeApp | None, wanted: RuntimeApp) -> RuntimeApp:
     if found is None or found.image == wanted.image or not _same_root(paths, pod, found, wanted):
         return wanted
-    return wanted.replace(image=found.image)
+    return wanted.replace(image=found.image, app=_without_new_ports(found, wanted))
+
+
+def _without_new_ports(found: RuntimeApp, wanted: RuntimeApp) -> App | None:
+    """The wanted app without the SCTP ports of its docker image that earlier releases left out. Nothing uses them.
+
+    One that the pod publishes is a difference of the pod.
+    """
+    if found.app is None or wanted.app is None:
+        return wanted.app
+    known = {port.name for port in found.app.ports}
+    ports = tuple(
+        port
+        for port in wanted.app.ports
+        if port.name in known
+        or (port.protocol, str(port.name)) != (_SCTP, numbered(port.port, _SCTP, port.count))
+    )
+    return wanted.app.replace(ports=ports)
 
 
 def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) -> bool:

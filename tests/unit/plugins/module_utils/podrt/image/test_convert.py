@@ -127,14 +127,17 @@ def test_annotations_tell_the_origin():
 
 @pytest.mark.behaviour("B42", "B54")
 def test_what_docker_knows_and_a_manifest_does_not_is_left_out_and_told():
-    config = {"ExposedPorts": {"9000/sctp": {}, "80/tcp": {}}, "Env": ["A=1", "1x=y", "a b=c", "NOTHING"]}
+    config = {
+        "ExposedPorts": {"9000/dccp": {}, "80/tcp": {}, "36412/SCTP": {}},
+        "Env": ["A=1", "1x=y", "a b=c", "NOTHING"],
+    }
     app = convert(**config).app
-    assert [port.name for port in app.ports] == ["80-tcp"]
+    assert [(port.name, port.protocol) for port in app.ports] == [("36412-sctp", "sctp"), ("80-tcp", "tcp")]
     assert app.environment == (("A", "1"),)
     assert notes(**config) == (
         'the variable "1x" is left out: "1x" is not a valid name of a variable',
         'the variable "a b" is left out: "a b" is not a valid name of a variable',
-        "the port 9000/sctp is left out: a pod knows tcp and udp",
+        "the port 9000/dccp is left out: a pod knows tcp, udp and sctp",
     )
 
 
@@ -397,7 +400,7 @@ def test_a_user_that_is_too_long_is_no_other_user():
 
 @pytest.mark.finding("http-F14")
 def test_of_very_many_odd_things_the_first_are_said_and_how_many_more_there_are():
-    found = notes(ExposedPorts={f"{number}/sctp": {} for number in range(1, 5001)})
+    found = notes(ExposedPorts={f"{number}/dccp": {} for number in range(1, 5001)})
     assert len(found) == 11
     assert found[-1] == "and 4990 more of this kind"
     assert all(isinstance(note, Note) for note in found)

@@ -502,8 +502,8 @@ def test_what_the_first_try_met_is_said_rather_than_that_there_is_no_tls(host, w
 @pytest.mark.behaviour("B42", "B54")
 def test_what_is_left_out_of_an_image_is_told(host, web):
     lines = []
-    fetch(host, registry(web, config={"ExposedPorts": {"9/sctp": {}}}), lines=lines)
-    assert "the port 9/sctp is left out: a pod knows tcp and udp" in lines
+    fetch(host, registry(web, config={"ExposedPorts": {"9/dccp": {}}}), lines=lines)
+    assert "the port 9/dccp is left out: a pod knows tcp, udp and sctp" in lines
 
 
 def test_a_url_is_told_without_its_query(host, web, aci):

@@ -115,7 +115,7 @@ def test_a_short_form_is_its_long_form(written: Options, meant: Options) -> None
     ("written", "where"),
     [
         (pod(ports=["80"]), "ports[0]"),
-        (pod(ports=["8080:80/sctp"]), "ports[0]"),
+        (pod(ports=["8080:80/dccp"]), "ports[0]"),
         (pod(ports=["8000-8010:80"]), "ports[0]"),
         (pod(ports=["8010-8000:8010-8000"]), "ports[0]"),
         (pod(ports=[":80:80"]), "ports[0]"),

@@ -144,7 +144,7 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
     "ports": st.lists(
         st.fixed_dictionaries(
             {"name": NAME, "port": st.integers(1, 65000)},
-            optional={"protocol": st.sampled_from(["tcp", "udp"]), "count": st.integers(1, 500)},
+            optional={"protocol": st.sampled_from(["tcp", "udp", "sctp"]), "count": st.integers(1, 500)},
         ),
         max_size=2,
         unique_by=lambda port: port["name"],
@@ -208,7 +208,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
             optional={
                 "name": NAME,
                 "host_ip": ADDRESS,
-                "protocol": st.sampled_from(["tcp", "udp"]),
+                "protocol": st.sampled_from(["tcp", "udp", "sctp"]),
                 "count": st.integers(1, 9),
             },
         ),
