@@ -546,7 +546,7 @@ options:
     suboptions:
       short:
         description:
-          - The short form, such as V(8080:80), V(127.0.0.1:53:53/udp) or V(8000-8010:8000-8010), the host port first.
+          - The short form, such as V(8080:80), V(auto:80), V(127.0.0.1:53:53/udp) or V(8000-8010:8000-8010), the host port first.
             An element of the list that is a string is this option. Write it in quotes.
         version_added: 0.3.0
         type: str
@@ -575,8 +575,10 @@ options:
         type: int
       host_port:
         description:
-          - The host port.
-        type: int
+          - The host port, or the first of O(ports[].count).
+          - V(auto) is a free one of 20000 to 29999, which is chosen when the pod is made, and in the result. The pod keeps
+            it when it is started again, and a pod of the same name that takes its place has it too.
+        type: raw
       host_ip:
         description:
           - The address of the host to listen on. The default is all of them, over IPv4 and IPv6, as far as the pod has

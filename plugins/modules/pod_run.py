@@ -230,6 +230,30 @@ pod:
         interface:
           description: The interface in the pod.
           type: str
+    ports:
+      description: The ports of the host that lead to it.
+      version_added: 0.8.0
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The name of the port.
+          type: str
+        protocol:
+          description: Its protocol.
+          type: str
+        host_ip:
+          description: The address of the host, empty for all.
+          type: str
+        host_port:
+          description: The number, or the first one, also of a port that was chosen with V(auto).
+          type: int
+        port:
+          description: The number in the pod, or the first one.
+          type: int
+        count:
+          description: How many ports there are in a row.
+          type: int
     labels:
       description: Its labels.
       type: dict

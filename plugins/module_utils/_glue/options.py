@@ -173,7 +173,7 @@ POD = {
             "port": {"type": "int"},
             "protocol": {"type": "str", "choices": ["tcp", "udp", "sctp"]},
             "count": {"type": "int"},
-            "host_port": {"type": "int"},
+            "host_port": {"type": "raw"},
             "host_ip": {"type": "str"},
         },
     },

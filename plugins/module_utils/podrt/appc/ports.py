@@ -13,6 +13,10 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 # Every address of a family.
 ANY_V4, ANY_V6 = "0.0.0.0", "::"
 _NUMBERS = range(1, 65536)
+_MOST_DIGITS = 5
+# What a host port that the host chooses is called, and those that it chooses of: below those of clients and clusters.
+AUTO = "auto"
+AUTO_PORTS = range(20000, 30000)
 
 
 class Port(Value):
@@ -59,7 +63,7 @@ class ExposedPort(Value):
     """A host port that is forwarded to the app port of that name. host_ip None: every address.
 
     port: the target by number, which no app needs to name, with its protocol, and count of them from both numbers
-    upwards; appc had only names. None: that of the app's port.
+    upwards; appc had only names. None: that of the app's port. auto: the host chooses host_port, which is 0 until then.
     """
 
     name: ACName
@@ -68,15 +72,23 @@ class ExposedPort(Value):
     port: int | None = None
     protocol: str = PROTOCOLS[0]
     count: int = 1
+    auto: bool = False
 
     def check(self) -> None:
         """Check that the numbers are ports and the address is an address."""
-        _check_number(self.host_port, "hostPort")
+        if not self.is_open:
+            _check_number(self.host_port, "hostPort")
         if self.host_ip is not None:
             check_address(self.host_ip, "hostIP")
         if self.port is not None:
             Port(self.name, self.protocol, self.port, self.count)
-            check_range(self.host_port, self.count, "hostPort")
+            if not self.is_open:
+                check_range(self.host_port, self.count, "hostPort")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the host has yet to choose its host port."""
+        return self.auto and not self.host_port
 
     @classmethod
     def of(cls, fields: Fields) -> ExposedPort:
@@ -93,17 +105,36 @@ class ExposedPort(Value):
                     )
         named = port is None or fields.has("name")
         name = _name_of(fields) if named or port is None else numbered(port, protocol, count)
-        host_port, host_ip = fields.integer("hostPort"), fields.optional_text("hostIP")
-        return fields.made(cls, name, host_port, host_ip, port, protocol, count)
+        host_port, host_ip = _host_port(fields), fields.optional_text("hostIP")
+        auto = not host_port or fields.boolean("auto", False)
+        return fields.made(cls, name, host_port or 0, host_ip, port, protocol, count, auto)
 
     def to_json(self) -> dict[str, object]:
         """The appc object, with the target by number."""
-        found: dict[str, object] = {"name": str(self.name), "hostPort": self.host_port}
+        found: dict[str, object] = {
+            "name": str(self.name),
+            "hostPort": AUTO if self.is_open else self.host_port,
+        }
+        if self.auto and not self.is_open:
+            found["auto"] = True
         if self.host_ip is not None:
             found["hostIP"] = self.host_ip
         if self.port is not None:
             found.update(port=self.port, protocol=self.protocol, count=self.count)
         return found
+
+
+def _host_port(fields: Fields) -> int | None:
+    """The number of a host port, None for one that the host chooses. Ansible may give a number as its digits."""
+    value = fields.raw("hostPort")
+    if value == AUTO:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
+        number = int(value)
+    else:
+        number = fields.integer("hostPort")
+    _check_number(number, fields.where_of("hostPort"))
+    return number
 
 
 def numbered(port: int, protocol: str, count: int) -> ACName:

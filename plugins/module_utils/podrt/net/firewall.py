@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 
 from ..contexts import contextmanager
-from ..errors import Conflict, HostFailure
+from ..errors import Conflict, HostFailure, Unsupported
 from ..fields import parse_json
 from ..host import programs
-from .elements import TABLE, TABLE6
+from .elements import FORWARDS, FORWARDS_AT, TABLE, TABLE6
 from .hostlock import host_lock
 from .localnet import close_loopback
 from .nfsocket import NetfilterSocket
@@ -96,6 +96,19 @@ def read_table() -> TableState | None:
             return state
     six = _read_one(TABLE6)
     return state.beside(six) if state and six else state or six
+
+
+def published_ports() -> tuple[tuple[str, int], ...]:
+    """Protocol and number of each port of the host that is in the tables; none where they cannot be read."""
+    try:
+        state = read_table() or TableState()
+    except (OSError, HostFailure, Unsupported):
+        return ()
+    return tuple(
+        (element.key[-2], int(element.key[-1]))
+        for element in state.elements
+        if element.container in (FORWARDS, FORWARDS_AT)
+    )
 
 
 def _read_one(table: str) -> TableState | None:

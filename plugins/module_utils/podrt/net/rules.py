@@ -18,7 +18,7 @@ Source: behaviours E20, E22, E23; nft(8).
 from __future__ import annotations
 
 from ..appc.alphabet import ALNUM, is_made_of
-from ..appc.ports import ANY_V4, ANY_V6, PROTOCOLS, hosts_clash
+from ..appc.ports import ANY_V4, ANY_V6, AUTO_PORTS, PROTOCOLS, hosts_clash
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..appc.pod import PodManifest
+    from ..appc.ports import ExposedPort
     from .info import NetInfo
 
 _LONGEST_UUID = 64
@@ -201,29 +202,38 @@ class TableState(Value):
         return TableState((*self.elements, *other.elements), (*self.chains, *other.chains))
 
 
-def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
+def exposed_targets(manifest: PodManifest) -> Iterator[tuple[ExposedPort, str, int, int]]:
+    """The host ports with what they lead to: protocol, first number and how many. Raises InvalidSpec as forwards_of."""
+    known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
+    for exposed in manifest.ports:
+        port = known.get(exposed.name)
+        if exposed.port is not None:
+            yield exposed, exposed.protocol, exposed.port, exposed.count
+        elif port is not None:
+            yield exposed, port.protocol, port.port, port.count
+        else:
+            raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
+
+
+def forwards_of(manifest: PodManifest, *, supposed: bool = False) -> tuple[PortForward, ...]:
     """The host ports that are forwarded to ports of apps, one by one. Raises InvalidSpec for a port that no app has.
 
     Not one that is socket-activated: systemd listens there, and passes the socket. Source: behaviours C55.
+    supposed: whether one that the host has yet to choose is there as well, with a number that it may choose.
     """
-    known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
-    forwards = []
-    for index, exposed in enumerate(manifest.ports):
-        port = known.get(exposed.name)
-        if port is not None and port.socket_activated:
+    passed = {
+        port.name for app in manifest.apps if app.app for port in app.app.ports if port.socket_activated
+    }
+    forwards: list[PortForward] = []
+    for index, (exposed, protocol, first, count) in enumerate(exposed_targets(manifest)):
+        if exposed.name in passed or (exposed.is_open and not supposed):
             continue
-        if exposed.port is not None:
-            protocol, first, count = exposed.protocol, exposed.port, exposed.count
-        elif port is not None:
-            protocol, first, count = port.protocol, port.port, port.count
-        else:
-            raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
+        host_port = exposed.host_port or AUTO_PORTS[0]
         host_ip = exposed.host_ip
         if host_ip is not None:
             host_ip = str(Address.parse(host_ip, f"ports[{index}].host_ip"))
         forwards += [
-            PortForward(protocol, host_ip, exposed.host_port + number, first + number)
-            for number in range(count)
+            PortForward(protocol, host_ip, host_port + number, first + number) for number in range(count)
         ]
     return tuple(forwards)
 

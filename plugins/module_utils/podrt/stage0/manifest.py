@@ -427,7 +427,9 @@ def _exposed(spec: PodSpec, apps: Sequence[RuntimeApp]) -> tuple[ExposedPort, ..
     for exposed in spec.ports:
         named = names.get((exposed.protocol, exposed.port, exposed.count), []) if exposed.port else []
         found.append(
-            ExposedPort(named[0], exposed.host_port, exposed.host_ip) if len(named) == 1 else exposed
+            ExposedPort(named[0], exposed.host_port, exposed.host_ip, auto=exposed.auto)
+            if len(named) == 1
+            else exposed
         )
     return tuple(found)
 
@@ -441,7 +443,10 @@ def _check_ports(ports: Sequence[ExposedPort], apps: Sequence[RuntimeApp]) -> No
         if exposed.port is None:
             port = _named_port(exposed.name, apps, where)
             protocol, count = port.protocol, port.count
-            check_range(exposed.host_port, count, f"{where}.host_port")
+            if not exposed.is_open:
+                check_range(exposed.host_port, count, f"{where}.host_port")
+        if exposed.is_open:
+            continue
         for number in range(exposed.host_port, exposed.host_port + count):
             for ip, name in taken.get((protocol, number), []):
                 if hosts_clash(ip, exposed.host_ip):

@@ -127,7 +127,7 @@ def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | 
         programs = find_programs(chosen, host.paths)
     except OSError as err:
         raise HostFailure.of(_UNREADABLE, err) from err
-    return network_plan(chosen, forwards_of(manifest), programs)
+    return network_plan(chosen, forwards_of(manifest, supposed=True), programs)
 
 
 def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:

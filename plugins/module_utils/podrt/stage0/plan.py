@@ -95,7 +95,7 @@ def ensure_pod(
         spec = stage1.recorded_in(spec)
     found = find_named(host, name)
     try:
-        wanted = _preparation(host, spec, images.found) if images.are_here else None
+        wanted = _preparation(host, spec, images.found, found) if images.are_here else None
         if wanted and images.volumes:
             wanted = wanted.replace(volume_images=images.volumes)
         if stage1 is not None and wanted is not None:
@@ -281,9 +281,16 @@ def _ensure_images(host: Host, spec: PodSpec) -> Plan[_Images]:
     return images
 
 
-def _preparation(host: Host, spec: PodSpec, images: Sequence[Image | None]) -> Preparation:
-    found = tuple(image for image in images if image)
-    return build_manifest(spec, found, host.paths.volume_data, isolators_policy(host))
+def _preparation(
+    host: Host, spec: PodSpec, images: Sequence[Image | None], found: PodStatus | None
+) -> Preparation:
+    here = tuple(image for image in images if image)
+    wanted = build_manifest(spec, here, host.paths.volume_data, isolators_policy(host))
+    if found and found.manifest and any(exposed.auto for exposed in spec.ports):
+        from .auto_ports import with_kept
+
+        return wanted.replace(manifest=with_kept(wanted.manifest, found.manifest))
+    return wanted
 
 
 def _state_changes(
@@ -411,7 +418,7 @@ def _drift(
 
     key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
     if wanted is not None:
-        return (*differences(before, after, key, spec, _between(host, spec, recorded, wanted)), *below)
+        return (*differences(before, after, key, spec, _between(host, spec, found, recorded, wanted)), *below)
     unfetched = tuple(
         Difference(
             f"apps[{number}].image",
@@ -426,7 +433,7 @@ def _drift(
     if None in supposed:
         return unfetched
     try:
-        supposedly = _preparation(host, spec, supposed)
+        supposedly = _preparation(host, spec, supposed, found)
     except Untrusted:
         return unfetched  # the new image may ask for less
     after = (supposedly.manifest, spec.run)
@@ -475,12 +482,12 @@ def _id_of(image: Image | None) -> str | None:
 
 
 def _between(
-    host: Host, spec: PodSpec, recorded: list[Image | None], wanted: Preparation
+    host: Host, spec: PodSpec, found: PodStatus, recorded: list[Image | None], wanted: Preparation
 ) -> tuple[PodManifest, RunSpec] | None:
     """The documents from the description and the pod's own images: no difference there comes from an image."""
     images = [old or new for old, new in zip(recorded, wanted.images)]
     try:
-        return _preparation(host, spec, images).manifest, spec.run
+        return _preparation(host, spec, images, found).manifest, spec.run
     except (InvalidSpec, Untrusted):
         return None
 

@@ -250,7 +250,13 @@ def _write(host: Host, pod: Pod, wanted: Preparation, kin: Pod | None) -> None:
         users = None
         if runspec.private_users:
             users = _shared_range(host, kin, pod) if kin else _new_range(host, pod)
-        _write_documents(host, pod, manifest, runspec, users)
+        if any(exposed.is_open for exposed in manifest.ports):
+            from .auto_ports import settled
+
+            with settled(host, manifest, runspec.name or pod.uuid) as complete:
+                _write_documents(host, pod, complete, runspec, users)
+        else:
+            _write_documents(host, pod, manifest, runspec, users)
         if wanted.stage1:
             _write_stage1(host, pod, wanted.stage1)
         if wanted.volume_images:

@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-from ..errors import Corrupt, NotFound, printable, reason_of
+from ..errors import Corrupt, InvalidSpec, NotFound, printable, reason_of
 from ..pod.lifecycle import PodState, open_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TypedDict
 
+    from ..appc.pod import PodManifest
     from ..host.dirs import PodDir
     from ..host.host import Host
     from ..image.reference import ImageReference
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         exit_code: int | None
         apps: list[AppResult]
         networks: list[dict[str, str]]
+        ports: list[dict[str, object]]
         labels: dict[str, str]
         problem: str
 
@@ -100,9 +102,28 @@ def pod_result(status: PodStatus) -> PodResult:
         "networks": [
             {"name": net.net_name, "ip": net.ip, "interface": net.if_name} for net in status.networks
         ],
+        "ports": list(_ports(status.manifest)) if status.manifest and status.manifest.ports else [],
         "labels": dict(status.manifest.user_labels) if status.manifest else {},
         "problem": status.problem,
     }
+
+
+def _ports(manifest: PodManifest) -> Iterator[dict[str, object]]:
+    """The host ports of a pod; nothing from one that no app has, as damage may leave it."""
+    from ..net.rules import exposed_targets  # few pods have ports
+
+    try:
+        for exposed, protocol, first, count in exposed_targets(manifest):
+            yield {
+                "name": str(exposed.name),
+                "protocol": protocol,
+                "host_ip": exposed.host_ip or "",
+                "host_port": exposed.host_port,
+                "port": first,
+                "count": count,
+            }
+    except InvalidSpec:
+        return
 
 
 def restart_result(app: AppStatus) -> dict[str, object] | None:

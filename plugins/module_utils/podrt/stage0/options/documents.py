@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 def options_of(pod: Documents) -> Held:
     """The options that describe a pod, as in YAML."""
     manifest, runspec = pod
+    if any(exposed.auto for exposed in manifest.ports):  # what the host has chosen is not what was described
+        ports = tuple(each.replace(host_port=0) if each.auto else each for each in manifest.ports)
+        manifest = manifest.replace(ports=ports)
     return _options((*POD, *FETCH), {"pod": manifest.to_json(), "run": runspec.to_json()})
 
 

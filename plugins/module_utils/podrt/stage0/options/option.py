@@ -216,6 +216,7 @@ NUMBER = Kind("float", "", Fields.number, "last")
 BOOLEAN = Kind("bool", "", Fields.boolean, "boolean")
 # A number in YAML has lost its spelling, and Ansible would make it a string: raw lets it be refused here.
 SPELLED = Kind("raw", "", Fields.text, "last")
+NUMBER_OR_WORD = Kind("raw", "", Fields.raw, "integer")
 # A text, or a dictionary of its parts.
 LABEL = Kind("raw", "", Fields.raw, "last")
 WORDS = Kind("list", "str", Fields.strings, "words")

@@ -23,6 +23,7 @@ from .option import (
     INTEGER,
     NONE,
     NUMBER,
+    NUMBER_OR_WORD,
     PAIRS,
     PATH,
     PLAIN_PAIRS,
@@ -69,7 +70,7 @@ _EXPOSED_PORT = (
     Option("port", INTEGER, no_flag=OF_YAML),
     Option("protocol", TEXT, choices=PROTOCOLS, no_flag=OF_YAML),
     Option("count", INTEGER, no_flag=OF_YAML),
-    Option("host_port", INTEGER, document="hostPort", flag=AsFlag("HOSTPORT")),
+    Option("host_port", NUMBER_OR_WORD, document="hostPort", flag=AsFlag("HOSTPORT")),
     Option("host_ip", TEXT, document="hostIP", flag=AsFlag("HOSTIP")),
 )
 _ENV_FILE = (SHORT, Option("content", TEXT, no_flag="podctl reads the file"))

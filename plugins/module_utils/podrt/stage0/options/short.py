@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ...appc.names import ACName, acname_from
-from ...appc.ports import PROTOCOLS
+from ...appc.ports import AUTO, PROTOCOLS
 from ...errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -137,13 +137,14 @@ def _port(element: object, where: str) -> object:
     numbers, slash, protocol = text.partition("/")
     rest, _colon, ports = numbers.rpartition(":")
     ip, colon, host_ports = rest.rpartition(":")
-    host, pod = _range(host_ports), _range(ports)
+    pod = _range(ports)
+    host = pod if host_ports == AUTO else _range(host_ports)
     if host is None or pod is None or (colon and not ip) or (slash and protocol not in PROTOCOLS):
         raise InvalidSpec(f'"{text}" is not a short form of a port', _PORT_HINT, where=where)
     if not host or len(host) != len(pod):
         reason = f'"{text}" has ranges of different lengths, or one that ends before it begins'
         raise InvalidSpec(reason, _PORT_HINT, where=where)
-    form: Form = {"host_port": host[0], "port": pod[0]}
+    form: Form = {"host_port": AUTO if host_ports == AUTO else host[0], "port": pod[0]}
     form.update({"protocol": protocol} if slash else {})
     form.update({"count": len(pod)} if len(pod) > 1 else {})
     return {**form, "host_ip": ip.strip("[]")} if ip else form

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.overlayfs import why_no_overlay
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import Drift, find_drift
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts, host_routes
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.firewall import published_ports
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import HostFacts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import is_bound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
@@ -32,6 +33,7 @@ class FakeKernel:
             host_routes: (),
             why_no_overlay: "",
             is_bound: False,
+            published_ports: (),
             find_drift: Drift(),
             applied_limits: (),
             changed_limits: (),

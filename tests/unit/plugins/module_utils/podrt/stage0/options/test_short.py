@@ -46,6 +46,21 @@ HTML = "/usr/share/nginx/html"
             pod(ports=["8000-8010:9000-9010"]),
             pod(ports=[{"host_port": 8000, "port": 9000, "protocol": "tcp", "count": 11}]),
         ),
+        (pod(ports=["auto:80"]), pod(ports=[{"host_port": "auto", "port": 80}])),
+        (
+            pod(ports=["127.0.0.1:auto:8000-8010/udp"]),
+            pod(
+                ports=[
+                    {
+                        "host_ip": "127.0.0.1",
+                        "host_port": "auto",
+                        "port": 8000,
+                        "protocol": "udp",
+                        "count": 11,
+                    }
+                ]
+            ),
+        ),
         (pod(ports=["[::1]:80:80"]), pod(ports=[{"host_ip": "::1", "host_port": 80, "port": 80}])),
         (mounted(f"pages:{HTML}"), mounted({"volume": "pages", "target": HTML}, volumes=[PAGES])),
         (
