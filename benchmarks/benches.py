@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import fetches
+import forwards
 import queries
 import rivals
 import tasks
@@ -163,6 +164,11 @@ def metadata(bench: Bench) -> list[Row]:
     return queries.measured(bench.ours, bench.rounds)
 
 
+def ports(bench: Bench) -> list[Row]:
+    """Connections to a published port among many."""
+    return forwards.measured(bench.ours, bench.work, bench.rounds)
+
+
 def memory(bench: Bench) -> list[Row]:
     """The memory of running pods beside that of their apps."""
     rows = []
@@ -248,6 +254,7 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "replaced": replaced,
     "fetch": fetch,
     "metadata": metadata,
+    "ports": ports,
     "memory": memory,
     "nth": nth,
     "names": names,

@@ -284,22 +284,6 @@ def test_a_flushed_ruleset_is_made_again_for_the_next_pod(tmp_path: pathlib.Path
 
 
 @in_own_network
-def test_a_foreign_drop_policy_is_reported_and_left(tmp_path: pathlib.Path) -> None:
-    lab = NetLab(tmp_path)
-    nft(
-        "-f",
-        "-",
-        stdin="table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; }\n",
-    )
-    before = nft("list", "ruleset")
-    said: list[str] = []
-    lab.pod().attach(report=said.append).detach()
-    assert len(said) == 1
-    assert "ip filter FORWARD" in said[0]
-    assert nft("list", "ruleset") == before
-
-
-@in_own_network
 def test_a_pod_has_an_ipv6_address_where_the_network_has_a_range_of_them(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)
     lab.conf(

@@ -13,15 +13,22 @@ import time
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import choose, load_confs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import (
     Drift,
     find_drift,
     read_joined,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.mend import mend
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbours import Neighbours
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
+    compare_with_host,
+    network_plan,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import sockets_in_use
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import (
     PortForward,
     rules_of_record,
@@ -106,6 +113,7 @@ def drift_of(pod: Pod, *forwards: PortForward) -> Drift:
         os.waitpid(child, 0)
 
 
+@pytest.mark.kernel
 @pytest.mark.behaviour("E20", "E22", "E23")
 @pytest.mark.parametrize("net", ["line", "br"])
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -135,6 +143,32 @@ def test_a_port_on_every_address_is_reached_from_everywhere_over_both_families(
     for each in (stranger, neighbour, pod):
         each.detach()
     assert lab.snapshot() == before
+
+
+@pytest.mark.parametrize("filters", [False, True], ids=["routed", "filtered bridges"])
+@pytest.mark.parametrize("hairpin", [False, True], ids=["plain", "hairpin"])
+@in_own_network
+def test_a_pod_on_a_bridge_reaches_itself_unless_it_is_told_that_it_does_not(
+    tmp_path: pathlib.Path, filters: bool, hairpin: bool
+) -> None:
+    lab = lab_of(tmp_path)
+    if not hairpin:
+        lab.conf("10-br.conf", NETS["br"].replace('"hairpinMode": true,', ""))
+    key = pathlib.Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    if filters and not key.exists():
+        pytest.skip("this kernel has no br_netfilter")
+    if key.exists():
+        key.write_text(str(int(filters)))
+    pod = lab.pod().attach("br", HTTP)
+    settled()
+    confs = choose(load_confs(lab.paths.config_dirs), parse_requests("br"))
+    told = compare_with_host(network_plan(confs, [HTTP]), host_facts())
+    with listen(pod.netns, SAME_PORT) as server:
+        try:
+            reached = source_seen(pod.netns, server, HOST_IP, 8080)
+        except OSError:
+            reached = ""
+    assert bool(reached) is not bool(told)
 
 
 @pytest.mark.behaviour("E23")

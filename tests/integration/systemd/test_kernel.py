@@ -48,6 +48,7 @@ def test_what_the_kernel_decides(lab: Lab) -> None:
     try:
         assert_passes(lab, host, f"{RUN}/stage1")
         assert_passes(lab, host, f"{RUN}/net/test_types.py")
+        assert_passes(lab, host, f"{RUN}/net/test_ports6.py")
         assert_passes(lab, host, f"{RUN}/net/test_sctp.py")
     finally:
         # The group of all pods stays until a boot, and a test that compares a host before and after may come next.

@@ -17,7 +17,8 @@ from ..errors import HostFailure, PodError
 from .conntrack import forget_ports
 from .detach import detach
 from .drivers.builtin import BuiltInDriver
-from .firewall import add_rules, foreign_drops
+from .firewall import add_rules
+from .foreign import foreign_drops
 from .info import NetInfo, write_net_info
 from .links import loopback_up
 from .linksockets import open_link_sockets
@@ -28,7 +29,7 @@ from .ports import sockets_in_use
 from .record import copy_confs, info_of
 from .result import NetResult
 from .rtsocket import entered, open_in
-from .rules import rules_of_record, target_of, targets_of
+from .rules import MASQUERADED, rules_of_record, target_of, targets_of
 from .switches import new_links_ignore_routers
 
 TYPE_CHECKING = False
@@ -75,7 +76,7 @@ def attach(
             made = _publish(pod, infos, plan, later)
             loopback_up(wires.pod)
         if made and report:
-            _put_off(lambda: _report_drops(report), later)
+            _put_off(lambda: _report_drops(report, infos), later)
         return tuple(infos)
     except OSError as err:
         _undo(pod)
@@ -184,8 +185,9 @@ def _publish(
     return made
 
 
-def _report_drops(report: Callable[[str], None]) -> None:
-    for sentence in foreign_drops():
+def _report_drops(report: Callable[[str], None], infos: Sequence[NetInfo]) -> None:
+    routed = [info for info in infos if info.plugins[0] in MASQUERADED]
+    for sentence in foreign_drops([each.subnet for info in routed for each in info.result.addresses]):
         report(sentence)
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ..errors import HostFailure
+from ..host.reading import kernel_text_or
 from .network_plan import HostFacts
 from .rtsocket import RouteSocket
 from .switches import accepts_ra, may_change
@@ -12,6 +13,10 @@ from .switches import accepts_ra, may_change
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .addresses import Subnet
+
+
+# Missing while the module br_netfilter is not loaded, which docker does.
+_FILTERS_BRIDGES = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 
 def host_facts() -> HostFacts:
@@ -26,7 +31,9 @@ def host_facts() -> HostFacts:
         believing = tuple(link.name for link in links if not may_change(link) and accepts_ra(link.name))
     except OSError as err:
         raise HostFailure.of("cannot read the host's links and addresses", err) from err
-    return HostFacts(tuple((link.name, link.kind) for link in links), addresses, believing)
+    kinds = tuple((link.name, link.kind) for link in links)
+    filters_bridges = kernel_text_or(_FILTERS_BRIDGES, "0") != "0"
+    return HostFacts(kinds, addresses, believing, filters_bridges)
 
 
 def host_routes() -> tuple[tuple[str, Subnet], ...]:

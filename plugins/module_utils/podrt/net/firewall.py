@@ -132,23 +132,6 @@ def _read_tables() -> TableState | None:
         return content.replace(elements=(*content.elements, *netfilter.guards()))
 
 
-def foreign_drops() -> tuple[str, ...]:
-    """A warning for each foreign chain that drops forwarded packets, which may cut pods off.
-
-    Raises HostFailure.
-    """
-    try:
-        with NetfilterSocket() as netfilter:
-            chains = tuple(netfilter.chains())
-    except OSError as err:
-        raise HostFailure.of("cannot list the chains of nftables", err) from err
-    return tuple(
-        f"the nftables chain {chain} drops forwarded packets unless its rules accept them: pods may be cut off"
-        for chain in chains
-        if chain.drops_forwarded and f"{chain.family} {chain.table}" != TABLE
-    )
-
-
 def _has_tables() -> bool:
     """Whether our tables are there; True when that cannot be read, since nft then says why."""
     try:

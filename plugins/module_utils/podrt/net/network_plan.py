@@ -144,12 +144,14 @@ class NetworkPlan(Value):
 class HostFacts(Value):
     """The facts of a host's network that matter to pods. links: names, kinds. addresses: link, address, prefix length.
 
-    believing: the host's own bridges that take addresses and routes from router advertisements.
+    believing: the host's own bridges that take addresses and routes from router advertisements. filters_bridges:
+    whether rules for packets see what a bridge passes on between its ports, too.
     """
 
     links: tuple[tuple[str, str], ...] = ()
     addresses: tuple[tuple[str, Address, int], ...] = ()
     believing: tuple[str, ...] = ()
+    filters_bridges: bool = False
 
 
 def network_plan(
@@ -189,6 +191,7 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         *_host_overlaps(plan, facts, kinds),
         *_absent(plan, facts),
         *_unrouted(plan),
+        *_not_to_itself(plan, facts),
         *_believing(plan, facts),
     )
 
@@ -350,6 +353,22 @@ def _unrouted(plan: NetworkPlan) -> tuple[str, ...]:
         + ("the loopback address" if host_ip == str(_LOOPBACK6.base) else "a link-local address")
         + "; publish them on 127.0.0.1, or on another address"
         for host_ip in asked
+    )
+
+
+def _not_to_itself(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
+    """A warning where a pod does not reach its own published ports.
+
+    The port of the host becomes that of the pod before its bridge looks where the frame goes: back to where it is from.
+    """
+    target = plan.attachments[plan.target] if plan.published_here else None
+    if target is None or not facts.filters_bridges or not bridge_of(target.conf):
+        return ()
+    if getattr(target.conf.main.own, "hairpin", False):
+        return ()
+    return (
+        f'a pod of network "{target.conf.name}" does not reach its own ports through the host, which has '
+        "net.bridge.bridge-nf-call-iptables on: set hairpin of the network if it has to",
     )
 
 

@@ -44,6 +44,7 @@ NETS = {
     "far": f'"type": "teleport", {LOCAL}',
     "lease": '"type": "ptp", "ipam": {"type": "whereabouts"}',
     "dhcp": '"type": "ptp", "ipam": {"type": "dhcp"}',
+    "hair": f'"type": "bridge", "bridge": "br7", "hairpinMode": true, {LOCAL.replace("10.1", "10.6")}',
 }
 CONFS = tuple(
     NetConf.parse(f'{{"name": "{name}", {members}}}'.encode(), f"{index:02}-{name}.conf", "/etc/pods/net.d")
@@ -157,6 +158,24 @@ def test_a_port_on_an_address_of_a_family_that_the_pod_has_not_is_refused() -> N
     ) as caught:
         plan("ptp", at("::"))
     assert caught.value.where == "ports"
+
+
+@pytest.mark.parametrize(
+    ("text", "forwards", "filters", "said"),
+    [
+        ("br", (HTTP,), True, 1),
+        ("br", (HTTP,), False, 0),
+        ("br", (), True, 0),
+        ("ptp", (HTTP,), True, 0),
+        ("hair", (HTTP,), True, 0),
+    ],
+)
+def test_a_pod_on_a_bridge_that_does_not_reach_itself_is_told(
+    text: str, forwards: tuple[PortForward, ...], filters: bool, said: int
+) -> None:
+    facts = HostFacts((("br7", "bridge"),), filters_bridges=filters)
+    found = compare_with_host(plan(text, *forwards), facts)
+    assert ["does not reach its own ports through the host" in each for each in found] == [True] * said
 
 
 @pytest.mark.parametrize(
