@@ -8,14 +8,16 @@ import json
 import pathlib
 import sys
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Subnet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import GUARD_TABLE
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.firewall import foreign_drops
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.foreign import foreign_drops
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.nfsocket import NetfilterSocket
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtmsg import dump_routes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtsocket import RouteSocket
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import SKELETON
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, in_own_network, ip, nft
 
+BOTH = (Subnet.parse("10.7.0.0/24"), Subnet.parse("fd00:7::/64"))
 RULESET = """
 table ip filter {
     chain FORWARD { type filter hook forward priority 0; policy drop; }
@@ -57,7 +59,7 @@ def test_chains_are_those_that_nft_lists() -> None:
             (chain.family, chain.table, chain.name): chain.drops_forwarded for chain in netfilter.chains()
         }
     assert found == wanted
-    assert [sentence.split(" drops")[0] for sentence in foreign_drops()] == [
+    assert [sentence.split(" drops")[0] for sentence in foreign_drops(BOTH)] == [
         f"the nftables chain {chain}"
         for chain in ("ip filter FORWARD", "ip6 filter FORWARD", "inet firewalld ours")
     ]

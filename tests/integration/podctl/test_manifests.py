@@ -50,6 +50,15 @@ def test_a_port_is_that_of_one_app_and_taken_once(
     ]
 
 
+@pytest.mark.parametrize(("address", "said"), [("[::1]", True), ("[fe80::1]", True), ("127.0.0.1", False)])
+def test_a_port_on_an_address_that_ipv6_does_not_route_is_told(
+    pods: PodHost, address: str, said: bool
+) -> None:
+    done = pods.podctl("prepare", f"--port=http:{address}:8080", pods.image)
+    assert done.status == 0, done.err
+    assert ("are out of reach: IPv6 routes no packet" in done.err) is said
+
+
 def of_manifest(
     pods: PodHost, app: dict[str, object], mounts: Sequence[dict[str, str]] = (), **members: object
 ) -> Done:

@@ -29,7 +29,7 @@ from .ports import sockets_in_use
 from .record import copy_confs, info_of
 from .result import NetResult
 from .rtsocket import entered, open_in
-from .rules import MASQUERADED, rules_of_record, target_of, targets_of
+from .rules import MASQUERADED, held_of, rules_of_record, target_of, targets_of
 from .switches import new_links_ignore_routers
 
 TYPE_CHECKING = False
@@ -120,6 +120,8 @@ def _record(
     infos = [
         info_of(member, copy, plan.publisher(at)) for at, (member, copy) in enumerate(zip(members, copies))
     ]
+    if plan.published_here:
+        infos[plan.target] = infos[plan.target].replace(forwards=held_of(plan.published_here))
     write_net_info(pod.info_path, infos)
     return infos
 

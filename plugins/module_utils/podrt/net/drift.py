@@ -20,7 +20,7 @@ from .place import Place
 from .plan import gateway_link, steps_of
 from .result import NetResult, result_of_addresses
 from .rtsocket import RouteSocket
-from .rules import PodRules, rules_of_record, targets_of
+from .rules import PodRules, on_record, rules_of_record, targets_of
 from .steps import (
     HOST_SIDE,
     MAKING,
@@ -146,7 +146,7 @@ def find_drift(
             # Runtimes of earlier releases, which record no addresses, neither make the guard nor mend it.
             guards = bool(rules.elements) and any(info.guarded for info in infos)
             complete = all(map(table.has, rules.elements)) and (not guards or table.has_guard())
-        on_loopback = any(forward.on_loopback for forward in forwards)
+        on_loopback = any(forward.on_loopback for forward in on_record(infos, forwards))
         target = _target(joined) if on_loopback and any(map(_is_v4, targets_of(infos))) else None
         shut = any(network is target and _is_shut(network, missing) for network, missing in steps)
     except OSError as err:

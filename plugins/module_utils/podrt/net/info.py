@@ -31,6 +31,28 @@ _FORMAT = 1
 _RULES = ("ip", "ip6")
 
 
+class HeldPorts(Value):
+    """Ports of the host that a pod holds in our tables, so many from both numbers upwards. host_ip "": all of it."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+    pod_port: int
+    count: int = 1
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> HeldPorts:
+        """Read an element of forwards. Raises InvalidSpec with the place."""
+        numbers = (fields.integer("hostPort"), fields.integer("port"), fields.integer("count", 1))
+        return cls(fields.text("protocol"), fields.text("hostIP", ""), *numbers)
+
+    def to_json(self) -> dict[str, object]:
+        """An element of forwards."""
+        address = {"hostIP": self.host_ip} if self.host_ip else {}
+        numbers = {"hostPort": self.host_port, "port": self.pod_port, "count": self.count}
+        return {"protocol": self.protocol, **address, **numbers}
+
+
 class NetInfo(Value):
     """One interface of a pod.
 
@@ -39,6 +61,7 @@ class NetInfo(Value):
     pod's host ports, if they lead here, see network_plan; earlier releases do not record it.
     guarded: whether the pod's release records all addresses, see guard. ipam: the program that has given them, "" for
     what is built in. rules6: whether the pod's release makes nftables rules for IPv6 as well.
+    forwards: the ports of the host that lead here in our tables, None where that is not recorded.
     """
 
     net_name: str
@@ -53,6 +76,7 @@ class NetInfo(Value):
     guarded: bool = True
     ipam: str = ""
     rules6: bool = True
+    forwards: tuple[HeldPorts, ...] | None = None
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
@@ -72,12 +96,15 @@ class NetInfo(Value):
             bool(fields.strings("addresses")),
             fields.text("ipam", ""),
             _RULES[1] in fields.strings("rules"),
+            tuple(map(HeldPorts.from_json, fields.each("forwards"))) if fields.has("forwards") else None,
         )
 
     def to_json(self) -> dict[str, object]:
         """An element of net-info.json: rkt's members, then those of earlier releases, then ours."""
         first = self.result.first_v4
+        held = {} if self.forwards is None else {"forwards": [each.to_json() for each in self.forwards]}
         return {
+            **held,
             "netName": self.net_name,
             "netConf": self.conf_path,
             "pluginPath": self.plugins[0],

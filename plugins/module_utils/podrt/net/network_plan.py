@@ -190,7 +190,7 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         *_overlaps(plan),
         *_host_overlaps(plan, facts, kinds),
         *_absent(plan, facts),
-        *_unrouted(plan),
+        *unrouted(plan.forwards),
         *_not_to_itself(plan, facts),
         *_believing(plan, facts),
     )
@@ -345,9 +345,9 @@ def _absent(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
     )
 
 
-def _unrouted(plan: NetworkPlan) -> tuple[str, ...]:
-    """A warning for each port on an address of IPv6 from which no packet is routed to a pod."""
-    asked = dict.fromkeys(forward.at for forward in plan.forwards if forward.at and _is_unrouted(forward.at))
+def unrouted(forwards: Sequence[PortForward]) -> tuple[str, ...]:
+    """A warning for each address of IPv6 with a port from which no packet is routed to a pod."""
+    asked = dict.fromkeys(forward.at for forward in forwards if forward.at and _is_unrouted(forward.at))
     return tuple(
         f"ports published on {host_ip} are out of reach: IPv6 routes no packet of "
         + ("the loopback address" if host_ip == str(_LOOPBACK6.base) else "a link-local address")

@@ -24,6 +24,7 @@ from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, OURS, SOURCES, TABLE, TABLE6, Element
 from .guard import GUARD, guards_of
+from .info import HeldPorts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -238,8 +239,41 @@ def forwards_of(manifest: PodManifest, *, supposed: bool = False) -> tuple[PortF
     return tuple(forwards)
 
 
-def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[PortForward]) -> PodRules:
-    """The rules of a pod from its net-info.json. Raises InvalidSpec."""
+def held_of(forwards: Sequence[PortForward]) -> tuple[HeldPorts, ...]:
+    """Forwards as a pod's record has them: those in a row as one."""
+    held: list[HeldPorts] = []
+    for forward in forwards:
+        one = HeldPorts(forward.protocol, forward.host_ip or "", forward.host_port, forward.pod_port)
+        if held and one == _after(held[-1]):
+            held[-1] = held[-1].replace(count=held[-1].count + 1)
+        else:
+            held.append(one)
+    return tuple(held)
+
+
+def _after(held: HeldPorts) -> HeldPorts:
+    numbers = {"host_port": held.host_port + held.count, "pod_port": held.pod_port + held.count}
+    return held.replace(count=1, **numbers)
+
+
+def on_record(infos: Sequence[NetInfo], described: Sequence[PortForward]) -> tuple[PortForward, ...]:
+    """The forwards that a pod holds: those of its record, which another pod may have taken over.
+
+    described: those of its manifest, which count for a pod of a release that did not record them.
+    """
+    held = [info.forwards for info in infos if info.forwards is not None]
+    if not held:
+        return tuple(described)
+    return tuple(
+        PortForward(each.protocol, each.host_ip or None, each.host_port + number, each.pod_port + number)
+        for ports in held
+        for each in ports
+        for number in range(each.count)
+    )
+
+
+def rules_of_record(uuid: str, infos: Sequence[NetInfo], described: Sequence[PortForward]) -> PodRules:
+    """The rules of a pod from its net-info.json. described: the forwards of its manifest. Raises InvalidSpec."""
     sources = [
         (each.address, each.subnet, info.ip_masq)
         for info in infos
@@ -247,6 +281,7 @@ def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[Port
         for each in info.result.addresses
         if each.is_v4 or info.rules6
     ]
+    forwards = on_record(infos, described)
     return rules_of(uuid, sources, forwards, targets_of(infos)).guarded(uuid, infos)
 
 

@@ -45,6 +45,16 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "", families:
                 raise _conflict(protocol, probe, port, "a process of the host")
 
 
+def warnings_of_ports(manifest: PodManifest) -> tuple[str, ...]:
+    """Warnings about host ports that lead nowhere on any host."""
+    if not any(":" in (exposed.host_ip or "") for exposed in manifest.ports):
+        return ()
+    from ..net.network_plan import unrouted
+    from ..net.rules import forwards_of
+
+    return unrouted(forwards_of(manifest))
+
+
 def _check_pod(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]], uuid: str) -> None:
     addresses: dict[tuple[str, int], set[str]] = {}  # ranges are long
     for protocol, address, port in taken:

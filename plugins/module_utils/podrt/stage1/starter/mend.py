@@ -10,7 +10,7 @@ import os
 from ...errors import Conflict, HostFailure, PodError
 from ...net.drift import find_drift, read_joined
 from ...net.mend import mend as mend_networks
-from ...net.rules import forwards_of
+from ...net.rules import forwards_of, on_record
 from ...pod import cgroups, documents
 from ...pod.lifecycle import PodState
 from ...pod.limits import changed_limits, set_limits
@@ -60,7 +60,7 @@ def _mend_networks(host: Host, pod: Pod, pid: int, manifest: PodManifest) -> Non
     infos, joined = read_joined(pod.uuid, pod.dir.net_info, pod.dir.net_confs)
     if not joined:
         return
-    forwards = forwards_of(manifest)
+    forwards = on_record(infos, forwards_of(manifest))
     drift = find_drift(pid, joined, infos, forwards)
     try:
         netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)

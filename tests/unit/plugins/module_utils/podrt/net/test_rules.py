@@ -27,7 +27,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules im
     PortForward,
     TableState,
     forward_targets,
+    held_of,
     holders_of,
+    on_record,
     parse_table,
     removal_of,
     rules_of,
@@ -149,6 +151,20 @@ def test_the_last_pod_with_ipv6_takes_its_table() -> None:
     assert removal_of(TableState((*elements, other6), chains), "u1").splitlines()[-1] == (
         "delete chain ip stagecraft_pods masq_10_0_0_0_24"
     )
+
+
+def test_the_record_says_which_ports_a_pod_holds() -> None:
+    row = [PortForward("udp", "127.0.0.1", 9000 + number, 53 + number) for number in range(3)]
+    forwards = [PortForward("tcp", None, 80, 8080), *row, PortForward("udp", None, 9003, 56)]
+    held = held_of(forwards)
+    assert [each.count for each in held] == [1, 3, 1]
+    info = ENDS[0].replace(forwards=held)
+    assert NetInfo.from_json(info.to_json(), "") == info
+    assert on_record([info, ENDS[1]], ()) == tuple(forwards)
+    assert on_record(ENDS, forwards) == tuple(forwards)
+    assert on_record([info.replace(forwards=())], forwards) == ()
+    given_up = rules_of_record("u1", [info.replace(forwards=())], forwards)
+    assert not [each for each in given_up.elements if each.container.startswith("forward")]
 
 
 def test_a_pod_of_an_earlier_release_has_no_rules_for_ipv6() -> None:
