@@ -163,8 +163,10 @@ options:
     default: false
   isolated:
     description:
-      - Whether pods of the network are kept from one another, for O(type=bridge). This release cannot do that yet, and
-        refuses V(true).
+      - Whether pods of the network are kept from one another, for O(type=bridge). They reach the host and what is beyond it,
+        and of the network's own subnets the gateway alone. None of them can take the address of another, whatever frames
+        it sends.
+      - Ports that a pod publishes are open to the others as to everybody.
     type: bool
     default: false
   conf:

@@ -292,17 +292,19 @@ def checksum(data: bytes) -> bytes:
     return struct.pack(">H", ~total & 0xFFFF)
 
 
-def datagram(macs: bytes, source: str, target: str, port: int, payload: bytes = b"attack") -> bytes:
-    """A frame with UDP from any source address. macs: destination and source."""
+def datagram(
+    macs: bytes, source: str, target: str, port: int, payload: bytes = b"attack", *, sport: int = 999
+) -> bytes:
+    """A frame with UDP from any source address and port. macs: destination and source."""
     ends = [socket.inet_pton(family_of(address), address) for address in (source, target)]
     size = 8 + len(payload)
     if ":" in target:
         header = struct.pack(">IHBB", 6 << 28, size, 17, 64) + b"".join(ends)
-        pseudo = b"".join(ends) + struct.pack(">IIHHHH", size, 17, 999, port, size, 0) + payload
-        udp = struct.pack(">HHH", 999, port, size) + checksum(pseudo)
+        pseudo = b"".join(ends) + struct.pack(">IIHHHH", size, 17, sport, port, size, 0) + payload
+        udp = struct.pack(">HHH", sport, port, size) + checksum(pseudo)
         return macs + b"\x86\xdd" + header + udp + payload
     header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 1, 0, 64, 17, 0) + b"".join(ends)
-    udp = struct.pack(">HHHH", 999, port, size, 0)  # IPv4 needs no checksum of UDP
+    udp = struct.pack(">HHHH", sport, port, size, 0)  # IPv4 needs no checksum of UDP
     return macs + b"\x08\x00" + header[:10] + checksum(header) + header[12:] + udp + payload
 
 

@@ -45,7 +45,7 @@ def by_hand(netns: int) -> None:
         pod.send([rtmsg.set_up(pod.index("lo")), rtmsg.set_up(inner)])
         host.send(
             [
-                rtmsg.set_port(outer, hairpin=True),
+                rtmsg.set_hairpin(outer),
                 rtmsg.new_address(bridge, HOST4, 24),
                 rtmsg.new_address(bridge, HOST6, 64),
             ]

@@ -30,6 +30,7 @@ from .steps import (
     EnsureBridge,
     EnsureBridgeAddress,
     IgnoreRouters,
+    IsolatePort,
     MakeLink,
     MakeTap,
     MakeVeth,
@@ -183,6 +184,9 @@ class _Seen:
         if isinstance(step, IgnoreRouters):
             link = self._link(step.link)
             return link is not None and (not may_change(link) or ignores_routers(step.link))
+        if isinstance(step, IsolatePort):
+            link = self._link(step.link)
+            return link is not None and link.is_isolated and not (step.only and link.learns)
         if isinstance(step, (MakeLink, MakeTap, MoveLink)):
             return self.inside.has_name(step.link)
         if isinstance(step, (TuneLink, MoveRoutes)):
@@ -347,8 +351,9 @@ def _word(step: NetStep) -> str:
         return f"link {step.link} up"
     if isinstance(step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes)):
         return f"link {step.link}"
-    if isinstance(step, IgnoreRouters):
-        return f"accept_ra and accept_redirects off on {step.link}"
+    if isinstance(step, (IsolatePort, IgnoreRouters)):
+        ignored = f"accept_ra and accept_redirects off on {step.link}"
+        return ignored if isinstance(step, IgnoreRouters) else f"isolation of link {step.link}"
     if isinstance(step, (EnsureBridge, EnsureBridgeAddress)):
         return f"bridge {step.name}" if isinstance(step, EnsureBridge) else f"address {step.address}"
     if isinstance(step, AddAddress):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Elements of the sets and maps of our nftables tables, see rules and guard. Pure."""
+"""Elements of the sets and maps of our nftables tables, see rules, guard and isolation. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..value import Value
 TABLE = "ip stagecraft_pods"
 TABLE6 = "ip6 stagecraft_pods"
 GUARD_TABLE = "inet stagecraft_pods_guard"
+ISOLATION_TABLE = "bridge stagecraft_pods_isolation"
 
 SOURCES = "sources"
 FORWARDS = "forwards"
@@ -18,6 +19,12 @@ LINKS = "links"
 OWN = "own"
 OWN6 = "own6"
 GUARD_SETS = (LINKS, OWN, OWN6)
+NETWORKS = "networks"
+MACS = "macs"
+PAIRS = "pairs"
+PAIRS6 = "pairs6"
+TARGETS = "targets"
+ISOLATION_SETS = (NETWORKS, MACS, PAIRS, PAIRS6, TARGETS)
 # The publisher of the host ports that are in our table, where others are published by programs.
 OURS = "nftables"
 
@@ -37,6 +44,8 @@ class Element(Value):
     @property
     def table(self) -> str:
         """The table of its container: family and name."""
+        if self.container in ISOLATION_SETS:
+            return ISOLATION_TABLE
         if self.container in GUARD_SETS:
             return GUARD_TABLE
         return TABLE6 if self.six else TABLE

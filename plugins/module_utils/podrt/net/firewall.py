@@ -14,8 +14,9 @@ from ..contexts import contextmanager
 from ..errors import Conflict, HostFailure, Unsupported
 from ..fields import parse_json
 from ..host import programs
-from .elements import FORWARDS, FORWARDS_AT, TABLE, TABLE6
+from .elements import FORWARDS, FORWARDS_AT, ISOLATION_TABLE, TABLE, TABLE6
 from .hostlock import host_lock
+from .isolation import isolation_removal
 from .localnet import close_loopback
 from .nfsocket import NetfilterSocket
 from .rules import (
@@ -72,11 +73,11 @@ def remove_rules(paths: Paths, uuid: str) -> None:
     """
     with _locked(paths):
         for attempt in range(_TRIES):
-            state = _read_tables()
+            state, isolated = _read_tables(), _read_isolated()
             close_loopback(paths, uuid, forward_targets(state or TableState(), uuid))
-            if state is None:
-                return
-            commands = removal_of(state, uuid)
+            commands = removal_of(state, uuid) if state else ""
+            if isolated:
+                commands += isolation_removal(isolated.elements, isolated.chains, uuid)
             done = _nft(commands) if commands else None
             if done is None or done.status == 0:
                 return
@@ -130,6 +131,12 @@ def _read_tables() -> TableState | None:
             return None
         content = state or TableState()
         return content.replace(elements=(*content.elements, *netfilter.guards()))
+
+
+def _read_isolated() -> TableState | None:
+    """The content of the table of isolated networks, None without it. Raises HostFailure, Unsupported, OSError."""
+    with NetfilterSocket() as netfilter:
+        return _read_one(ISOLATION_TABLE) if netfilter.has_table(ISOLATION_TABLE) else None
 
 
 def _has_tables() -> bool:

@@ -62,6 +62,7 @@ class NetInfo(Value):
     guarded: whether the pod's release records all addresses, see guard. ipam: the program that has given them, "" for
     what is built in. rules6: whether the pod's release makes nftables rules for IPv6 as well.
     forwards: the ports of the host that lead here in our tables, None where that is not recorded.
+    isolated: whether it keeps the pod from the others of the network, see isolation.
     """
 
     net_name: str
@@ -77,6 +78,7 @@ class NetInfo(Value):
     ipam: str = ""
     rules6: bool = True
     forwards: tuple[HeldPorts, ...] | None = None
+    isolated: bool = False
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
@@ -97,6 +99,7 @@ class NetInfo(Value):
             fields.text("ipam", ""),
             _RULES[1] in fields.strings("rules"),
             tuple(map(HeldPorts.from_json, fields.each("forwards"))) if fields.has("forwards") else None,
+            fields.boolean("isolated", False),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -122,6 +125,7 @@ class NetInfo(Value):
             "ipam": self.ipam,
             "publisher": self.publisher,
             "rules": list(_RULES if self.rules6 else _RULES[:1]),
+            "isolated": self.isolated,
             "result": self.result.to_json(),
         }
 

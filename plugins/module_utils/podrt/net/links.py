@@ -17,7 +17,7 @@ from .rtmsg import (
     new_route,
     new_veth,
     set_alias,
-    set_port,
+    set_hairpin,
     set_up,
 )
 from .rtsocket import OUR_BRIDGE, RouteSocket, entered
@@ -129,9 +129,8 @@ def _make_veth(step: MakeVeth, wires: LinkSockets) -> None:
     master = wires.host.index(step.bridge) if step.bridge else 0
     ends = VethEnds(step.host_if, step.pod_if, step.macs, step.mtu, master)
     wires.host.send([new_veth(ends, wires.netns_fd)])
-    if step.hairpin or step.isolated:
-        port = wires.host.index(step.host_if)
-        wires.host.send([set_port(port, hairpin=step.hairpin, isolated=step.isolated)])
+    if step.hairpin:
+        wires.host.send([set_hairpin(wires.host.index(step.host_if))])
 
 
 def _add_route(step: AddRoute, socket: RouteSocket) -> None:

@@ -205,6 +205,7 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
         if is_built_in:
             _check_args(resolved.conf, args)
         _check_chain(resolved.conf)
+        _check_isolation(resolved.conf)
         _sample_steps(attachment)  # raises if the configuration lacks something
     except InvalidSpec as err:
         if not net.where:
@@ -239,6 +240,24 @@ def _check_chain(conf: NetConf) -> None:
                 "the first plugin of a network makes the interface, and the others change it",
                 where=conf.file_name,
             )
+
+
+def _check_isolation(conf: NetConf) -> None:
+    """Raise InvalidSpec where a network is to be isolated and something of it would not be kept to that."""
+    main = conf.main
+    if not getattr(main.own, "isolated", False):
+        return
+    if main.program:
+        reason = f"the program {main.program} makes its interfaces, and is not known to keep pods apart"
+    elif any(getattr(plugin.own, "mac", b"") for plugin in conf.plugins):
+        reason = "its pods have the MAC addresses that they were given, and a plugin would change them"
+    else:
+        return
+    raise InvalidSpec(
+        f'network "{conf.name}" cannot be isolated: {reason}',
+        "take one or the other out",
+        where=conf.file_name,
+    )
 
 
 def _check_args(conf: NetConf, args: NetArgs) -> None:

@@ -13,7 +13,8 @@ from struct import Struct
 from ..appc.alphabet import ALNUM, is_made_of
 from ..value import Value
 from .addresses import Address
-from .elements import GUARD_SETS, GUARD_TABLE, Element
+from .elements import GUARD_SETS, GUARD_TABLE, ISOLATION_SETS, Element
+from .isolation import packed_key
 from .rtmsg import NLM_F_DUMP, NetlinkRequest, attribute, attributes
 from .rtsocket import NETLINK_NETFILTER, RouteSocket
 
@@ -110,7 +111,8 @@ class NetfilterSocket(RouteSocket):
 
 
 def _question(element: Element) -> NetlinkRequest:
-    key = attribute(_VALUE, b"".join(map(_packed, element.key)))
+    is_typed = element.container in ISOLATION_SETS
+    key = attribute(_VALUE, packed_key(element) if is_typed else b"".join(map(_packed, element.key)))
     elements = attribute(_ELEMENT | _NESTED, attribute(_KEY | _NESTED, key))
     body = (
         _in_table(element.table)

@@ -93,6 +93,11 @@ class Plugin(Value):
         return getattr(self.own, "takes_ports", False) or PORT_MAPPINGS in self.capabilities
 
     @property
+    def isolates(self) -> bool:
+        """Whether it keeps the pods of the network apart, see isolation."""
+        return self.is_built_in and getattr(self.own, "isolated", False)
+
+    @property
     def meaning(self) -> Plugin:
         """The plugin without what executes it."""
         return self.replace(program="", ipam_program="")

@@ -20,6 +20,7 @@ from .raremsg import (
     has_gateway,
     is_default,
     is_movable,
+    isolate_port,
     mac_of_link,
     move_link,
     moved_route,
@@ -30,7 +31,7 @@ from .raremsg import (
 )
 from .rtmsg import dump_links, link_index, new_route
 from .rtsocket import RouteSocket, entered
-from .steps import HOST_SIDE, MakeLink, MakeTap, MoveLink, MoveRoutes, TuneLink
+from .steps import HOST_SIDE, IsolatePort, MakeLink, MakeTap, MoveLink, MoveRoutes, TuneLink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
         _move_link(step, wires)
     elif isinstance(step, TuneLink):
         wires.pod.send([tune_link(wires.pod.index(step.link), step)])
+    elif isinstance(step, IsolatePort):
+        wires.host.send(isolate_port(wires.host.index(step.link), step))
     else:
         _move_routes(step, wires.pod)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The netlink messages of the rarer types of networks, as bytes. Pure; the tests prove what they do against iproute2.
 
-Source: linux/if_link.h, linux/fib_rules.h, linux/rtnetlink.h.
+Source: linux/if_link.h, linux/neighbour.h, linux/fib_rules.h, linux/rtnetlink.h.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from struct import Struct
 
 from .addresses import V4_BITS
 from .rtmsg import (
+    AF_BRIDGE,
     IFINFO_BYTES,
     IFLA_ADDRESS,
+    IFLA_BRPORT_ISOLATED,
+    IFLA_BRPORT_LEARNING,
     IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_LINK,
@@ -32,15 +35,19 @@ from .rtmsg import (
     link_info,
     number_attribute,
     number_of,
+    set_port,
     text_attribute,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .addresses import Address
-    from .steps import MakeLink, TuneLink
+    from .steps import IsolatePort, MakeLink, TuneLink
 
-_RTM_DELROUTE, _RTM_NEWRULE = 25, 32
+_RTM_DELROUTE, _RTM_NEWNEIGH, _RTM_NEWRULE = 25, 28, 32
+_IFLA_BRPORT_UNICAST_FLOOD = 9
+_NDMSG = Struct("=BxxxiHBB")
+_NDA_LLADDR, _NUD_NOARP, _NTF_MASTER = 2, 0x40, 0x04
 _IFLA_TXQLEN = 13
 _IFF_PROMISC, _IFF_ALLMULTI = 0x100, 0x200
 # The attribute of a kind that its setting is, and its format.
@@ -91,6 +98,18 @@ def tune_link(index: int, step: TuneLink) -> NetlinkRequest:
         + (number_attribute(_IFLA_TXQLEN, step.tx_queue) if step.tx_queue else b"")
     )
     return NetlinkRequest(RTM_SETLINK, 0, body, f"change the interface {step.link}")
+
+
+def isolate_port(index: int, step: IsolatePort) -> tuple[NetlinkRequest, ...]:
+    """Keep a port of a bridge from other such ports, and if it has one MAC address alone, have the bridge know it."""
+    on, off = b"\1", b"\0"
+    switches = attribute(IFLA_BRPORT_ISOLATED, on)
+    if not step.only:
+        return (set_port(index, switches),)
+    switches += attribute(IFLA_BRPORT_LEARNING, off) + attribute(_IFLA_BRPORT_UNICAST_FLOOD, off)
+    body = _NDMSG.pack(AF_BRIDGE, index, _NUD_NOARP, _NTF_MASTER, 0) + attribute(_NDA_LLADDR, step.only)
+    what = f"give the port {step.link} of a bridge its MAC address"
+    return set_port(index, switches), NetlinkRequest(_RTM_NEWNEIGH, NLM_F_CREATE, body, what)
 
 
 def move_link(index: int, name: str, alias: str, netns_fd: int) -> NetlinkRequest:

@@ -68,6 +68,7 @@ def info_of(member: NetMember, copy: str, publisher: str) -> NetInfo:
         ip_masq=main.ip_masq,
         publisher=publisher,
         ipam=main.ipam_program,
+        isolated=main.isolates,
     )
 
 

@@ -35,7 +35,7 @@ NLM_F_DUMP = 0x300
 
 _AF_UNSPEC = 0
 _AF_INET = 2
-_AF_BRIDGE = 7
+AF_BRIDGE = 7
 _IFF_UP = 1
 
 IFLA_ADDRESS = 1
@@ -49,9 +49,11 @@ IFLA_IFALIAS = 20
 IFLA_NET_NS_FD = 28
 IFLA_INFO_KIND = 1
 _IFLA_INFO_DATA = 2
+IFLA_INFO_SLAVE_DATA = 5
+IFLA_BRPORT_LEARNING = 8
+IFLA_BRPORT_ISOLATED = 33
 _VETH_INFO_PEER = 1
 _IFLA_BRPORT_MODE = 4
-_IFLA_BRPORT_ISOLATED = 33
 _NLA_F_NESTED = 0x8000
 _NLA_TYPE = 0x3FFF
 
@@ -149,12 +151,14 @@ def set_alias(name: str, alias: str) -> NetlinkRequest:
     return NetlinkRequest(RTM_SETLINK, 0, body, f"give the interface {name} an alias")
 
 
-def set_port(index: int, *, hairpin: bool = False, isolated: bool = False) -> NetlinkRequest:
-    """Let a port of a bridge send packets back out the way they came in, or not reach other such ports."""
-    switches = (attribute(_IFLA_BRPORT_MODE, b"\1") if hairpin else b"") + (
-        attribute(_IFLA_BRPORT_ISOLATED, b"\1") if isolated else b""
-    )
-    body = ifinfo(family=_AF_BRIDGE, index=index) + attribute(_IFLA_PROTINFO | _NLA_F_NESTED, switches)
+def set_hairpin(index: int) -> NetlinkRequest:
+    """Let a port of a bridge send packets back out the way they came in."""
+    return set_port(index, attribute(_IFLA_BRPORT_MODE, b"\1"))
+
+
+def set_port(index: int, switches: bytes) -> NetlinkRequest:
+    """Set switches of a port of a bridge. switches: the attributes of these."""
+    body = ifinfo(family=AF_BRIDGE, index=index) + attribute(_IFLA_PROTINFO | _NLA_F_NESTED, switches)
     return NetlinkRequest(RTM_SETLINK, 0, body, f"set the switches of port {index} of a bridge")
 
 

@@ -17,9 +17,12 @@ from .rtmsg import (
     IFADDR_BYTES,
     IFINFO_BYTES,
     IFLA_ADDRESS,
+    IFLA_BRPORT_ISOLATED,
+    IFLA_BRPORT_LEARNING,
     IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_INFO_KIND,
+    IFLA_INFO_SLAVE_DATA,
     IFLA_LINK,
     IFLA_LINKINFO,
     IFLA_MASTER,
@@ -72,7 +75,8 @@ OUR_BRIDGE = "made by stagecraft.pods"
 class Link(Value):
     """An interface as the kernel describes it. kind: "" for a device. master: the index of its bridge, or 0.
 
-    peer: the index of the other end of a veth, in the namespace of that end; 0 for none.
+    peer: the index of the other end of a veth, in the namespace of that end; 0 for none. is_isolated, learns: of a port
+    of a bridge.
     """
 
     name: str
@@ -82,6 +86,8 @@ class Link(Value):
     master: int = 0
     is_up: bool = False
     peer: int = 0
+    is_isolated: bool = False
+    learns: bool = True
 
 
 class RouteSocket:
@@ -241,6 +247,7 @@ def _failure(body: bytes, message: NetlinkRequest) -> OSError | None:
 def _link(body: bytes) -> Link:
     members = dict(attributes(body[IFINFO_BYTES:]))
     info = dict(attributes(members.get(IFLA_LINKINFO, b"")))
+    port = dict(attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")))
     return Link(
         _string(members.get(IFLA_IFNAME, b"")),
         link_index(body),
@@ -249,6 +256,8 @@ def _link(body: bytes) -> Link:
         number_of(members[IFLA_MASTER]) if IFLA_MASTER in members else 0,
         link_is_up(body),
         number_of(members[IFLA_LINK]) if IFLA_LINK in members else 0,
+        port.get(IFLA_BRPORT_ISOLATED) == b"\1",
+        port.get(IFLA_BRPORT_LEARNING) != b"\0",
     )
 
 

@@ -9,7 +9,8 @@ One table is for IPv4; one for IPv6, with the same maps, is made for the first p
     map forwards_at  host address . protocol . host port -> the same, for ports published on one address
     set forwarded    addresses of pods with ports on 127.0.0.1       masquerade for 127.0.0.1
 
-Another table, see guard, keeps pods from spoofing source addresses. A pod only adds elements, each with its UUID as
+Another table, see guard, keeps pods from spoofing source addresses, and one, see isolation, keeps pods of isolated
+networks apart. A pod only adds elements, each with its UUID as
 the comment, so the cost of a packet does not grow with the number of pods, and the elements of a pod can be found
 without any record. One transaction makes or refreshes everything else.
 Source: behaviours E20, E22, E23; nft(8).
@@ -25,6 +26,7 @@ from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, OURS, SOURCES, TABLE, TABLE6, Element
 from .guard import GUARD, guards_of
 from .info import HeldPorts
+from .isolation import ISOLATION, NetworkChain, chains_of, isolation_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,10 +161,11 @@ class SubnetChain(Value):
 
 
 class PodRules(Value):
-    """All chains and elements for one pod."""
+    """All chains and elements for one pod. isolated: the chains of its isolated networks."""
 
     chains: tuple[SubnetChain, ...] = ()
     elements: tuple[Element, ...] = ()
+    isolated: tuple[NetworkChain, ...] = ()
 
     def beside(self, others: Iterable[PodRules]) -> PodRules:
         """These rules and those of other pods."""
@@ -170,11 +173,13 @@ class PodRules(Value):
         return PodRules(
             tuple(dict.fromkeys(chain for rules in every for chain in rules.chains)),
             tuple(dict.fromkeys(element for rules in every for element in rules.elements)),
+            tuple(dict.fromkeys(chain for rules in every for chain in rules.isolated)),
         )
 
     def guarded(self, uuid: str, infos: Sequence[NetInfo]) -> PodRules:
         """These rules, and the elements that keep the pod to its addresses."""
-        return self.replace(elements=(*self.elements, *guards_of(uuid, infos)))
+        elements = (*self.elements, *guards_of(uuid, infos), *isolation_of(uuid, infos))
+        return self.replace(elements=elements, isolated=chains_of(infos))
 
     @property
     def additions(self) -> str:
@@ -185,7 +190,9 @@ class PodRules(Value):
     def everything(self) -> str:
         """The commands for tables in any state, or missing."""
         six = SKELETON6 if any(element.six for element in self.elements) else ""
-        return SKELETON + six + "".join(chain.definition for chain in self.chains) + self.additions
+        isolation = ISOLATION if self.isolated else ""
+        chains = (chain.definition for chain in (*self.chains, *self.isolated))
+        return SKELETON + six + isolation + "".join(chains) + self.additions
 
 
 class TableState(Value):

@@ -26,7 +26,6 @@ class MakeVeth(Value):
     mtu: int = 0
     bridge: str = ""
     hairpin: bool = False
-    isolated: bool = False
 
 
 class EnsureBridge(Value):
@@ -124,6 +123,16 @@ class MoveRoutes(Value):
     addresses: tuple[Assigned, ...]
 
 
+class IsolatePort(Value):
+    """A port of a bridge that reaches no other such port. only: its one MAC address, which the bridge need not learn.
+
+    Without learning, and without frames for MAC addresses that are not known, a port cannot take those of another.
+    """
+
+    link: str
+    only: bytes = b""
+
+
 class IgnoreRouters(Value):
     """A link of the host ignores router advertisements and redirects. A foreign bridge stays as it is."""
 
@@ -149,7 +158,7 @@ class SetSysctl(Value):
 MAKING = (MakeVeth, MakeLink, MakeTap, MoveLink)
 
 if TYPE_CHECKING:
-    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes]
+    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, IsolatePort]
     NetStep = Union[
         MakeVeth,
         EnsureBridge,

@@ -7,7 +7,7 @@ A type is a row of KINDS: the options that only some types have, and its members
 
 from __future__ import annotations
 
-from ..errors import InvalidSpec, Unsupported
+from ..errors import InvalidSpec
 from ..fields import Fields, canonical_json, fold, parse_json
 from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Address, Route, Subnet, parse_prefixed
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 # The member that says that a task has written a configuration.
 MADE_BY, BY_TASK = "stagecraft.pods/made-by", "pod_network"
 AUTO = {"auto": V4_BITS, "auto6": V6_BITS}
-# Whether this runtime keeps pods of an isolated network from one another; until then the task refuses to claim it.
-ISOLATION_IS_ENFORCED = False
 # The options that are members of the configuration under other or the same names.
 _OPTION_OF = {"bridge": "bridge", "master": "master", "mode": "mode", "vlanId": "vlan_id"}
 # A file 50-NAME.conf, and what is written beside it before it takes its place, have 255 characters at most.
@@ -160,7 +158,7 @@ def network_name(options: Fields) -> str:
 
 
 def read_network_spec(options: Fields) -> NetworkSpec:
-    """The definition of a task. Raises InvalidSpec naming the option, Unsupported."""
+    """The definition of a task. Raises InvalidSpec naming the option."""
     kind, internal = options.text("type", "bridge"), options.boolean("internal", False)
     _check_taken(options, kind)
     more = _conf(options)
@@ -184,12 +182,6 @@ def read_network_spec(options: Fields) -> NetworkSpec:
     )
     if internal:
         _check_internal(spec)
-    if spec.isolated and not ISOLATION_IS_ENFORCED:
-        raise Unsupported(
-            f'network "{spec.name}" cannot be isolated yet: nothing would keep its pods from one another',
-            "leave isolated out, and give pods that must not meet networks of their own",
-            where="isolated",
-        )
     _check_mtu(spec)
     return spec
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ...value import Value
 from ..addresses import Route, Subnet
 from ..result import NetInterface
-from ..steps import HOST_SIDE, BringUp, EnsureBridge, EnsureBridgeAddress, IgnoreRouters
+from ..steps import HOST_SIDE, BringUp, EnsureBridge, EnsureBridgeAddress, IgnoreRouters, IsolatePort
 from .shared import forwarding, link_name, made, on_link_addresses, route_steps, veth_steps
 
 TYPE_CHECKING = False
@@ -27,18 +27,23 @@ _MAC = bytes((0x0A, 0x58, 0, 0, 0, 1))
 class Bridge(Value):
     """A bridge of the host that pods are ports of. default_gateway: it is the pod's default route as well.
 
-    isolated: ports reach the bridge, and by it the host, but not each other.
+    port_isolation: ports reach the bridge, and by it the host, but not each other. isolated: nor by the host, nor by
+    anything that they forge, see isolation.
     """
 
     name: str = "cni0"
     gateway: bool = False
     default_gateway: bool = False
     hairpin: bool = False
+    port_isolation: bool = False
     isolated: bool = False
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Bridge:
-        """Read bridge, isGateway, isDefaultGateway, hairpinMode, portIsolation. Raises InvalidSpec with the place."""
+        """Read bridge, isGateway, isDefaultGateway, hairpinMode, portIsolation and isolated.
+
+        Raises InvalidSpec with the place.
+        """
         name = link_name(fields, "bridge", "cni0")
         is_default = fields.boolean("isDefaultGateway", False)
         return cls(
@@ -47,6 +52,7 @@ class Bridge(Value):
             is_default,
             fields.boolean("hairpinMode", False),
             fields.boolean("portIsolation", False),
+            fields.boolean("isolated", False),
         )
 
     def steps(self, options: LinkOptions, place: Place) -> Iterator[NetStep]:
@@ -59,7 +65,9 @@ class Bridge(Value):
             yield from forwarding(place)
             for found in gateways:
                 yield EnsureBridgeAddress(self.name, found.gateway or found.address, found.prefix)
-        yield from veth_steps(options, place, self.name, hairpin=self.hairpin, isolated=self.isolated)
+        only = place.macs[1] if self.isolated else b""
+        apart = (IsolatePort(place.host_if, only),) if self.isolated or self.port_isolation else ()
+        yield from veth_steps(options, place, self.name, hairpin=self.hairpin, then=apart)
         yield from on_link_addresses(place)
         yield from route_steps(place, tuple(route.dst for route in self._defaults(place)))
 

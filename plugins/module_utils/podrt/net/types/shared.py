@@ -52,10 +52,19 @@ def made(place: Place, *interfaces: NetInterface) -> NetResult:
 
 
 def veth_steps(
-    options: LinkOptions, place: Place, bridge: str = "", *, hairpin: bool = False, isolated: bool = False
+    options: LinkOptions,
+    place: Place,
+    bridge: str = "",
+    *,
+    hairpin: bool = False,
+    then: tuple[NetStep, ...] = (),
 ) -> Iterator[NetStep]:
-    """The pair of interfaces. Other switches of the pod's end come from the defaults of the pod's namespace."""
-    yield MakeVeth(place.host_if, place.if_name, place.macs, options.mtu, bridge, hairpin, isolated)
+    """The pair of interfaces. Other switches of the pod's end come from the defaults of the pod's namespace.
+
+    then: steps before they are up.
+    """
+    yield MakeVeth(place.host_if, place.if_name, place.macs, options.mtu, bridge, hairpin)
+    yield from then
     yield IgnoreRouters(place.host_if)
     yield from pod_switches(options, place)
     yield BringUp(HOST_SIDE, place.host_if)

@@ -22,9 +22,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.steps im
     MAKING,
     POD_SIDE,
     BringUp,
+    IsolatePort,
     MakeLink,
     MakeTap,
-    MakeVeth,
     MoveLink,
     MoveRoutes,
     SetSysctl,
@@ -91,15 +91,24 @@ def test_a_type_makes_one_interface_and_says_so(kind: str) -> None:
             {"device": "", "pciBusID": "0000:01:00.0"},
             MoveLink("pciBusID", "0000:01:00.0", "eth1", PLACE.uuid),
         ),
-        (
-            "bridge",
-            {"portIsolation": True},
-            MakeVeth(PLACE.host_if, "eth1", PLACE.macs, 0, "cni0", False, True),
-        ),
     ],
 )
 def test_members_of_a_type_reach_its_step(kind: str, members: dict[str, object], made: NetStep) -> None:
     assert [step for step in steps(kind, **members) if isinstance(step, MAKING)] == [made]
+
+
+@pytest.mark.parametrize(
+    ("members", "only"),
+    [
+        ({"portIsolation": True}, b""),
+        ({"isolated": True}, MAC),
+        ({"isolated": True, "portIsolation": True}, MAC),
+    ],
+)
+def test_an_isolated_port_is_kept_apart_before_it_is_up(members: dict[str, object], only: bytes) -> None:
+    found = steps("bridge", **members)
+    assert found.index(IsolatePort(PLACE.host_if, only)) < found.index(BringUp(HOST_SIDE, PLACE.host_if))
+    assert not any(isinstance(step, IsolatePort) for step in steps("bridge"))
 
 
 @pytest.mark.behaviour("E18")

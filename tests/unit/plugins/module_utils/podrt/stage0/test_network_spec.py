@@ -80,7 +80,6 @@ def conf(**options: Any) -> dict[str, Any]:
         ({"internal": True, "ip_masq": True}, "ip_masq"),
         ({"internal": True, "default_route": True}, "default_route"),
         ({"internal": True, "routes": [{"dst": "10.9.0.0/16"}]}, "routes"),
-        ({"isolated": True}, "isolated"),
         ({"conf": {"Name": "other"}}, "conf.Name"),
         ({"conf": {"ipmasq": False}}, "conf.ipmasq"),
         ({"conf": {"ipam": {"ranges": []}}}, "conf.ipam.ranges"),
@@ -95,6 +94,14 @@ def test_what_does_not_fit_is_refused_at_its_option(options: dict[str, Any], whe
         raw = network_spec.conf_of(wanted, tuple(each.subnet for each in wanted.subnets if each.subnet))
         network_spec.check_conf(raw, "50-br.conf")
     assert caught.value.facts["where"] == where
+
+
+def test_an_isolated_bridge_says_so() -> None:
+    subnets = (Subnet.parse("10.78.0.0/24"),)
+    raw = network_spec.conf_of(spec(subnets=["10.78.0.0/24"], isolated=True), subnets)
+    assert network_spec.check_conf(raw, "50-br.conf").main.isolates
+    raw = network_spec.conf_of(spec(subnets=["10.78.0.0/24"]), subnets)
+    assert not network_spec.check_conf(raw, "50-br.conf").main.isolates
 
 
 def test_a_bridge_leads_out_with_the_address_of_the_host() -> None:
