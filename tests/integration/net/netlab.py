@@ -136,12 +136,13 @@ class Pod:
         self.conf_dir = str(self.directory / "net")
         self.infos: tuple[NetInfo, ...] = ()
         self.sysctls: frozenset[str] = frozenset()
+        self.limit = 0
 
     def attach(
         self, net: str = "", *forwards: PortForward, neighbours: Neighbours = ALONE, **more: object
     ) -> Pod:
         chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
-        plan = network_plan(chosen, forwards, find_programs(chosen, self.lab.paths))
+        plan = network_plan(chosen, forwards, find_programs(chosen, self.lab.paths), self.limit)
         joining = self.joining.replace(neighbours=neighbours, sysctls=self.sysctls)
         self.infos = attach(joining, self.netns, plan, **more)  # type: ignore[arg-type]
         return self

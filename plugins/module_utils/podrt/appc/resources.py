@@ -144,7 +144,7 @@ class EveryDevice(Value):
 
 
 class NetworkBandwidth(Value):
-    """resource/network-bandwidth: bits a second of each interface. It is kept, and not applied yet."""
+    """resource/network-bandwidth: bits a second of each interface of the pod, each way. See net.rates."""
 
     limit: int
     name = "resource/network-bandwidth"

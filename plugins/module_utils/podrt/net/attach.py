@@ -20,7 +20,7 @@ from .drivers.builtin import BuiltInDriver
 from .firewall import add_rules
 from .foreign import foreign_drops
 from .info import NetInfo, write_net_info
-from .links import loopback_up
+from .links import apply_step, loopback_up
 from .linksockets import open_link_sockets
 from .localnet import open_loopback
 from .member import NetMember
@@ -30,6 +30,7 @@ from .record import copy_confs, info_of
 from .result import NetResult
 from .rtsocket import entered, open_in
 from .rules import MASQUERADED, held_of, rules_of_record, target_of, targets_of
+from .shaping import shape_of
 from .switches import new_links_ignore_routers
 
 TYPE_CHECKING = False
@@ -71,6 +72,8 @@ def attach(
             built_in = BuiltInDriver(wires, leases)
             for at, member in enumerate(members):
                 infos[at] = _joined(infos[at], _add(member, built_in))
+                for step in shape_of(member.conf, member.place, infos[at].host_if, plan.limit):
+                    apply_step(step, wires)
                 if plan.executes or not plan.attachments[at].is_sure:
                     write_net_info(pod.info_path, infos)
             made = _publish(pod, infos, plan, later)
@@ -118,7 +121,8 @@ def _record(
     pod: JoiningPod, plan: NetworkPlan, members: Sequence[NetMember], copies: Sequence[str]
 ) -> list[NetInfo]:
     infos = [
-        info_of(member, copy, plan.publisher(at)) for at, (member, copy) in enumerate(zip(members, copies))
+        info_of(member, copy, plan.publisher(at), plan.limit)
+        for at, (member, copy) in enumerate(zip(members, copies))
     ]
     if plan.published_here:
         infos[plan.target] = infos[plan.target].replace(forwards=held_of(plan.published_here))

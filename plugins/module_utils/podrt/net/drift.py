@@ -21,6 +21,7 @@ from .plan import gateway_link, steps_of
 from .result import NetResult, result_of_addresses
 from .rtsocket import RouteSocket
 from .rules import PodRules, on_record, rules_of_record, targets_of
+from .shaping import shape_of
 from .steps import (
     HOST_SIDE,
     MAKING,
@@ -37,6 +38,7 @@ from .steps import (
     MoveLink,
     MoveRoutes,
     SetSysctl,
+    ShapeLink,
     TuneLink,
 )
 from .switches import ignores_routers, is_off, localnet_key, may_change
@@ -61,12 +63,17 @@ _MOST_BYTES = 1 << 20
 
 
 class Joined(Value):
-    """A network as a pod has joined it. publisher: of the pod's ports. link: the host's interface that leads there."""
+    """A network as a pod has joined it. publisher: of the pod's ports. link: the host's interface that leads there.
+
+    host_if: the host's end of the pod's interface. limit: of the pod's isolators, -1 where its runtime applies none.
+    """
 
     conf: NetConf
     place: Place
     publisher: str = ""
     link: str = ""
+    host_if: str = ""
+    limit: int = -1
 
     @property
     def has_programs(self) -> bool:
@@ -76,7 +83,10 @@ class Joined(Value):
     @property
     def steps(self) -> tuple[NetStep, ...]:
         """The steps that made it."""
-        return steps_of(self.conf, self.place)
+        steps = steps_of(self.conf, self.place)
+        if self.limit < 0:
+            return steps
+        return (*steps, *shape_of(self.conf, self.place, self.host_if, self.limit))
 
     @property
     def gateway_link(self) -> str:
@@ -119,7 +129,12 @@ def read_joined(uuid: str, info_path: str, conf_dir: str) -> tuple[tuple[NetInfo
         return infos, ()
     return infos, tuple(
         Joined(
-            conf, info.place(uuid, index).replace(given=_given(info, conf)), info.publisher, info.gateway_link
+            conf,
+            info.place(uuid, index).replace(given=_given(info, conf)),
+            info.publisher,
+            info.gateway_link,
+            info.host_if,
+            info.limit,
         )
         for index, (info, conf) in enumerate(zip(infos, confs))
     )
@@ -131,13 +146,16 @@ def find_drift(
     infos: Sequence[NetInfo],
     forwards: Sequence[PortForward],
     *,
+    limit: int = 0,
     unknown: tuple[type, ...] = (),
 ) -> Drift:
     """Compare the networks that a pod joined with the kernel's state. Raises HostFailure, InvalidSpec.
 
-    pid: its PID 1. unknown: kinds of steps that the pod's runtime does not know, see LATER.
+    pid: its PID 1. limit: of its isolators, which may have changed with its apps. unknown: kinds of steps that its
+    runtime does not know, see LATER.
     """
     uuid = joined[0].place.uuid
+    joined = tuple(each.replace(limit=limit) if each.limit >= 0 else each for each in joined)
     try:
         rules = rules_of_record(uuid, infos, forwards)
         with RouteSocket() as host:
@@ -184,14 +202,22 @@ class _Seen:
         if isinstance(step, IgnoreRouters):
             link = self._link(step.link)
             return link is not None and (not may_change(link) or ignores_routers(step.link))
+        if isinstance(step, (MakeLink, MakeTap, MoveLink)):
+            return self.inside.has_name(step.link)
+        if isinstance(step, (IsolatePort, ShapeLink, TuneLink, MoveRoutes)):
+            return self._has_rare(step)
+        return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
+
+    def _has_rare(self, step: IsolatePort | ShapeLink | TuneLink | MoveRoutes) -> bool:
+        """Of what an app may change itself, nothing is looked at."""
         if isinstance(step, IsolatePort):
             link = self._link(step.link)
             return link is not None and link.is_isolated and not (step.only and link.learns)
-        if isinstance(step, (MakeLink, MakeTap, MoveLink)):
-            return self.inside.has_name(step.link)
-        if isinstance(step, (TuneLink, MoveRoutes)):
-            return True  # of what an app may change itself, nothing is looked at
-        return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
+        if isinstance(step, ShapeLink):
+            from .shapes import is_shaped  # for the few that are limited
+
+            return is_shaped(step, self._host)
+        return True
 
     def _host_has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
         if isinstance(step, SetSysctl):
@@ -349,8 +375,8 @@ def _word(step: NetStep) -> str:
         return f"link {step.host_if}"
     if isinstance(step, BringUp):
         return f"link {step.link} up"
-    if isinstance(step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes)):
-        return f"link {step.link}"
+    if isinstance(step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, ShapeLink)):
+        return f"link {step.link}" if not isinstance(step, ShapeLink) else f"limits of link {step.link}"
     if isinstance(step, (IsolatePort, IgnoreRouters)):
         ignored = f"accept_ra and accept_redirects off on {step.link}"
         return ignored if isinstance(step, IgnoreRouters) else f"isolation of link {step.link}"

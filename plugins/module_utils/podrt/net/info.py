@@ -63,6 +63,7 @@ class NetInfo(Value):
     what is built in. rules6: whether the pod's release makes nftables rules for IPv6 as well.
     forwards: the ports of the host that lead here in our tables, None where that is not recorded.
     isolated: whether it keeps the pod from the others of the network, see isolation.
+    limit: of its rates by isolators, see rates; -1 of releases that do not limit them.
     """
 
     net_name: str
@@ -79,6 +80,7 @@ class NetInfo(Value):
     rules6: bool = True
     forwards: tuple[HeldPorts, ...] | None = None
     isolated: bool = False
+    limit: int = 0
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
@@ -100,6 +102,7 @@ class NetInfo(Value):
             _RULES[1] in fields.strings("rules"),
             tuple(map(HeldPorts.from_json, fields.each("forwards"))) if fields.has("forwards") else None,
             fields.boolean("isolated", False),
+            fields.integer("limit", -1),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -126,6 +129,7 @@ class NetInfo(Value):
             "publisher": self.publisher,
             "rules": list(_RULES if self.rules6 else _RULES[:1]),
             "isolated": self.isolated,
+            "limit": self.limit,
             "result": self.result.to_json(),
         }
 

@@ -36,7 +36,7 @@ LINK_TYPES = (
     *("ptp", "bridge", "macvlan", "ipvlan", "vlan"),
     *("loopback", "dummy", "tap", "host-device"),
 )
-CHAINED_TYPES = ("portmap", "tuning", "sbr")
+CHAINED_TYPES = ("portmap", "tuning", "sbr", "bandwidth")
 TYPES = (*LINK_TYPES, *CHAINED_TYPES)
 
 
@@ -77,6 +77,10 @@ def _rarer(kind: str, fields: Fields) -> NetType:
 
 
 def _chained(kind: str, fields: Fields) -> NetType:
+    if kind == "bandwidth":
+        from .types.bandwidth import Bandwidth
+
+        return Bandwidth.from_fields(fields)
     from .types.chained import Portmap, SourceRouting, Tuning
 
     if kind == "tuning":

@@ -7,7 +7,7 @@ from __future__ import annotations
 import _socket
 
 from ..contexts import nullcontext
-from .place import host_if_prefix
+from .place import host_if_prefix, shaper_prefix
 from .plan import has_address, not_a_bridge
 from .rtmsg import (
     VethEnds,
@@ -78,7 +78,15 @@ def loopback_up(pod: RouteSocket) -> None:
 
 def is_link_of(uuid: str, name: str) -> bool:
     """Whether an interface of the host is a pod's, by its name."""
-    prefix = host_if_prefix(uuid)
+    return _is_named(name, host_if_prefix(uuid)) or is_shaper_of(uuid, name)
+
+
+def is_shaper_of(uuid: str, name: str) -> bool:
+    """Whether it is one where what a pod sends waits, see shapes. It does not end with the pod's processes."""
+    return _is_named(name, shaper_prefix(uuid))
+
+
+def _is_named(name: str, prefix: str) -> bool:
     return name.startswith(prefix) and len(name) == len(prefix) + 1
 
 
@@ -88,7 +96,7 @@ def host_links_of(uuid: str) -> tuple[str, ...]:
 
 
 def remove_links(uuid: str, *, ports_only: bool = False) -> None:
-    """Remove the host's interfaces of a pod, or only the ports of bridges among them, and so their peers.
+    """Remove the host's interfaces of a pod, or only those that the kernel would not, or too late, and so their peers.
 
     Costs some 30 ms for each that still exists; the kernel removes those of a dead network namespace, but until then a
     bridge has them as ports. Raises OSError.
@@ -99,7 +107,7 @@ def remove_links(uuid: str, *, ports_only: bool = False) -> None:
     with RouteSocket() as host:
         for name in names:
             link = host.find(name) if ports_only else None
-            if ports_only and not (link and link.master):
+            if ports_only and not is_shaper_of(uuid, name) and not (link and link.master):
                 continue
             try:
                 host.send([del_link(name)])

@@ -20,8 +20,10 @@ from .plan import bridge_of, has_address, not_a_bridge, steps_of
 from .plugin import PORT_MAPPINGS
 from .programs import NO_PROGRAMS, PluginPrograms
 from .ranges import Assigned, fitting_range
+from .rates import BANDWIDTH, ISOLATOR, runtime_rates
 from .result import NetResult, result_of_addresses
 from .rules import MASQUERADED
+from .shaping import is_limited, left_to_program, shape_of
 from .steps import EnsureBridgeAddress
 
 TYPE_CHECKING = False
@@ -37,6 +39,7 @@ _WITHOUT_MAC = ("ipvlan", "vlan", "host-device", "loopback")
 _LOOPBACK = 127
 _BOTH = (V4_BITS, V6_BITS)
 _LOOPBACK6, _LINK_LOCAL = Subnet.parse("::1/128"), Subnet.parse("fe80::/10")
+_WITH_HOST_END = ("ptp", "bridge")
 
 
 class Attachment(Value):
@@ -80,6 +83,11 @@ class Attachment(Value):
         return not self.conf.main.is_built_in or self.conf.type in MASQUERADED
 
     @property
+    def has_host_end(self) -> bool:
+        """Whether the interface of the pod has an end on the host; of a program that is not known."""
+        return not self.conf.main.is_built_in or self.conf.type in _WITH_HOST_END
+
+    @property
     def publisher(self) -> str:
         """Who publishes the ports that lead here: OURS, or the program of a plugin."""
         programs = (plugin.program for plugin in self.conf.plugins if plugin.takes_ports)
@@ -89,13 +97,15 @@ class Attachment(Value):
 class NetworkPlan(Value):
     """The networks that a pod joins, in order, and its host ports. target: the attachment that these lead to.
 
-    aliases: the names of the pod, for programs that make them known in their way.
+    aliases: the names of the pod, for programs that make them known in their way. limit: the bits a second that each of
+    its interfaces may send, and receive, by its isolators; 0 for any.
     """
 
     attachments: tuple[Attachment, ...] = ()
     forwards: tuple[PortForward, ...] = ()
     target: int = -1
     aliases: tuple[str, ...] = ()
+    limit: int = 0
 
     @property
     def executes(self) -> bool:
@@ -113,6 +123,8 @@ class NetworkPlan(Value):
         ips = [str(each) for each in args.ips]
         asked = (("ips", ips), ("mac", args.mac.hex(":")), ("aliases", list(self.aliases)))
         found = tuple((name, dumps(value)) for name, value in asked if value)
+        if self.limit:
+            found = (*found, (BANDWIDTH, dumps(runtime_rates(self.limit))))
         if attachment.index != self.target or attachment.publisher == OURS:
             return found
         mappings = [
@@ -155,15 +167,18 @@ class HostFacts(Value):
 
 
 def network_plan(
-    chosen: Sequence[ChosenNet], forwards: Sequence[PortForward], programs: PluginPrograms = NO_PROGRAMS
+    chosen: Sequence[ChosenNet],
+    forwards: Sequence[PortForward],
+    programs: PluginPrograms = NO_PROGRAMS,
+    limit: int = 0,
 ) -> NetworkPlan:
-    """Plan the networks of a pod.
+    """Plan the networks of a pod. limit: see NetworkPlan.
 
     Raises NotFound for a type that nothing is there for, InvalidSpec naming the option or the file for any other error.
     """
     attachments = tuple(_attachment(net, index, programs) for index, net in enumerate(chosen))
     check_names([Place(_NO_POD, each.index, args=each.args).if_name for each in attachments])
-    plan = NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
+    plan = NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1, limit=limit)
     _check_families(plan)
     return plan
 
@@ -193,6 +208,7 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         *unrouted(plan.forwards),
         *_not_to_itself(plan, facts),
         *_believing(plan, facts),
+        *_unlimited(plan),
     )
 
 
@@ -206,6 +222,8 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
             _check_args(resolved.conf, args)
         _check_chain(resolved.conf)
         _check_isolation(resolved.conf)
+        if is_limited(resolved.conf) and not attachment.has_host_end:
+            shape_of(resolved.conf, Place(_NO_POD, index), "", 0)  # which says why not
         _sample_steps(attachment)  # raises if the configuration lacks something
     except InvalidSpec as err:
         if not net.where:
@@ -348,6 +366,19 @@ def _believing(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         f"way out over IPv6: set net.ipv6.conf.{bridge}.accept_ra to 0 unless a router there is needed"
         for bridge in bridges
         if bridge in facts.believing
+    )
+
+
+def _unlimited(plan: NetworkPlan) -> tuple[str, ...]:
+    """A warning for each network on which the limit of the pod's isolators cannot be applied."""
+    names = [
+        each.conf.name
+        for each in plan.attachments
+        if plan.limit and not each.has_host_end and not left_to_program(each.conf)
+    ]
+    return tuple(
+        f'the isolator {ISOLATOR} is not applied on network "{name}": its pods have no interface of the host'
+        for name in names
     )
 
 

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .ranges import Assigned
 
-_HOST_IF_PREFIX = "veth"
+_HOST_IF_PREFIX, _SHAPER_PREFIX = "veth", "ifb"
 _UUID_DIGITS = 10
 _INDEX_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -72,6 +72,16 @@ class Place(Value):
 def host_if_prefix(uuid: str) -> str:
     """The prefix of the names of a pod's interfaces on the host; one character follows."""
     return _HOST_IF_PREFIX + _hex_of(uuid)[:_UUID_DIGITS]
+
+
+def shaper_prefix(uuid: str) -> str:
+    """The same for the interfaces where what a pod sends waits, see shapes."""
+    return _SHAPER_PREFIX + _hex_of(uuid)[:_UUID_DIGITS]
+
+
+def shaper_name(uuid: str, index: int) -> str:
+    """That of a pod's interface."""
+    return shaper_prefix(uuid) + _INDEX_DIGITS[index]
 
 
 def _hex_of(uuid: str) -> str:

@@ -31,7 +31,8 @@ from .raremsg import (
 )
 from .rtmsg import dump_links, link_index, new_route
 from .rtsocket import RouteSocket, entered
-from .steps import HOST_SIDE, IsolatePort, MakeLink, MakeTap, MoveLink, MoveRoutes, TuneLink
+from .shapes import shape_link
+from .steps import HOST_SIDE, IsolatePort, MakeLink, MakeTap, MoveLink, MoveRoutes, ShapeLink, TuneLink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
         wires.pod.send([tune_link(wires.pod.index(step.link), step)])
     elif isinstance(step, IsolatePort):
         wires.host.send(isolate_port(wires.host.index(step.link), step))
+    elif isinstance(step, ShapeLink):
+        shape_link(step, wires.host)
     else:
         _move_routes(step, wires.pod)
 

@@ -53,7 +53,7 @@ def forget_copies(conf_dir: str) -> None:
         remove_tree(f"{conf_dir}/{name}")
 
 
-def info_of(member: NetMember, copy: str, publisher: str) -> NetInfo:
+def info_of(member: NetMember, copy: str, publisher: str, limit: int = 0) -> NetInfo:
     """The record of a network before the pod is added to it: what its first plugin will make, if that is known."""
     main = member.conf.main
     known = result_of(main, member.place, member.pod.netns) if main.is_built_in else NetResult()
@@ -69,6 +69,7 @@ def info_of(member: NetMember, copy: str, publisher: str) -> NetInfo:
         publisher=publisher,
         ipam=main.ipam_program,
         isolated=main.isolates,
+        limit=limit,
     )
 
 

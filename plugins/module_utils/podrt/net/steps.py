@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Union
 
     from .ranges import Assigned
+    from .rates import Rate
 
 HOST_SIDE = "host"
 POD_SIDE = "pod"
@@ -115,6 +116,19 @@ class TuneLink(Value):
     tx_queue: int = 0
 
 
+class ShapeLink(Value):
+    """Limits of what the host's end of a pod's interface sends to the pod, and gets from it.
+
+    shaper: the name of the interface where the latter waits. mtu 0: the kernel's default.
+    """
+
+    link: str
+    shaper: str
+    to_pod: Rate
+    from_pod: Rate
+    mtu: int = 0
+
+
 class MoveRoutes(Value):
     """The routes of an interface of the pod move into a table, which packets from its addresses are routed by."""
 
@@ -158,7 +172,7 @@ class SetSysctl(Value):
 MAKING = (MakeVeth, MakeLink, MakeTap, MoveLink)
 
 if TYPE_CHECKING:
-    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, IsolatePort]
+    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, IsolatePort, ShapeLink]
     NetStep = Union[
         MakeVeth,
         EnsureBridge,

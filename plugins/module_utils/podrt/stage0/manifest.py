@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 100
 _CPUSETS = "os/linux/cpuset-"
-_LATER = "resource/network-bandwidth"  # for the networks to apply
+_OF_NETWORKS = "resource/network-bandwidth"
 # Members of an app spec that override the image's.
 _OVERRIDING = tuple(row.member for row in APP if row.overrides)
 
@@ -118,8 +118,8 @@ def build_manifest(
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
         apps.append(app.replace(mounts=tuple(mounts.values())))
-        warnings += few(said) + few(_not_applied(app)) + _ruling_the_host(app, spec.run)
-    warnings += few(_not_applied_of(spec.isolators, "the pod"))
+        warnings += few(said) + few(_not_applied(app, spec.run)) + _ruling_the_host(app, spec.run)
+    warnings += few(_not_applied_of(spec.isolators, "the pod", spec.run))
     ports = _exposed(spec, apps)
     _check_ports(ports, apps)
     manifest = PodManifest(
@@ -372,12 +372,12 @@ def _mountable(app: RuntimeApp, path: str, where: str) -> str:
     return clean
 
 
-def _not_applied(app: RuntimeApp) -> list[str]:
+def _not_applied(app: RuntimeApp, run: RunSpec) -> list[str]:
     """A warning for each isolator, and each entry of one, that has no effect here. Source: behaviours, ruling 5."""
     if app.app is None:
         return []
     return [
-        *_not_applied_of(app.app.isolators, f'app "{app.name}"'),
+        *_not_applied_of(app.app.isolators, f'app "{app.name}"', run),
         *(
             f'app "{app.name}": "{item}" is no system call and no set of them that is known here; it has no effect'
             for item in _unknown_calls(app.app)
@@ -385,9 +385,10 @@ def _not_applied(app: RuntimeApp) -> list[str]:
     ]
 
 
-def _not_applied_of(isolators: Sequence[Isolator], whose: str) -> list[str]:
-    names = [each.name for each in isolators if each.name == _LATER]
-    return [f"{whose}: the isolator {name} is not applied" for name in names]
+def _not_applied_of(isolators: Sequence[Isolator], whose: str, run: RunSpec) -> list[str]:
+    if not run.host_network or not any(each.name == _OF_NETWORKS for each in isolators):
+        return []
+    return [f"{whose}: the isolator {_OF_NETWORKS} is not applied: the pod has the network of the host"]
 
 
 def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:

@@ -403,8 +403,12 @@ def test_a_pod_needs_an_app() -> None:
 @pytest.mark.behaviour("C43")
 def test_an_isolator_that_nothing_acts_on_is_said_so() -> None:
     limited = BASE.replace(isolators=(NetworkBandwidth(1),), mount_points=())
-    found = built(PodSpec((AppSpec(REFERENCE),)), image(limited))
-    assert found.warnings == ('app "web": the isolator resource/network-bandwidth is not applied',)
+    pod = PodSpec((AppSpec(REFERENCE),))
+    assert built(pod, image(limited)).warnings == ()
+    found = built(pod.replace(run=RunSpec(networks=(NetworkRequest("host"),))), image(limited))
+    assert found.warnings == (
+        'app "web": the isolator resource/network-bandwidth is not applied: the pod has the network of the host',
+    )
 
 
 @pytest.mark.finding("attack4-F2")

@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast the interface of a pod may be. Pure.
+
+The apps of a pod share its interfaces, so the smallest limit of them is that of each interface, as that of the pod.
+Source: appc's resource/network-bandwidth, bits a second; containernetworking/plugins bandwidth.
+"""
+
+from __future__ import annotations
+
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.pod import PodManifest
+
+# The capability of plugins that limit rates. Source: containernetworking/cni CONVENTIONS.md.
+BANDWIDTH = "bandwidth"
+ISOLATOR = "resource/network-bandwidth"
+_BYTE = 8
+# Of an isolator, which names none: what comes in a tenth of a second, and room for some packets.
+_PARTS_OF_SECOND, _LEAST_BURST = 10, 16384 * _BYTE
+
+
+class Rate(Value):
+    """bits a second in the long run, and so many at once. bits 0: no limit."""
+
+    bits: int = 0
+    burst: int = 0
+
+    @classmethod
+    def of_limit(cls, limit: int) -> Rate:
+        """That of an isolator; limit 0: none."""
+        return cls(limit, max(limit // _PARTS_OF_SECOND, _LEAST_BURST)) if limit else cls()
+
+    def with_limit(self, other: Rate) -> Rate:
+        """The stricter of two."""
+        return min((each for each in (self, other) if each.bits), key=lambda each: each.bits, default=self)
+
+    @property
+    def a_second(self) -> int:
+        """Bytes a second."""
+        return max(1, self.bits // _BYTE)
+
+    @property
+    def at_once(self) -> int:
+        """Bytes at once."""
+        return self.burst // _BYTE
+
+
+NO_RATE = Rate()
+
+
+def limit_of(manifest: PodManifest) -> int:
+    """The bits a second that each interface of a pod may send, and receive; 0 for any."""
+    isolators = (
+        *manifest.isolators,
+        *(each for app in manifest.apps if app.app for each in app.app.isolators),
+    )
+    limits = (getattr(each, "limit", 0) for each in isolators if each.name == ISOLATOR)
+    return min(limits, default=0)
+
+
+def runtime_rates(limit: int) -> dict[str, int]:
+    """What a program with the capability gets of a limit."""
+    rate = Rate.of_limit(limit)
+    return {
+        "ingressRate": rate.bits,
+        "ingressBurst": rate.burst,
+        "egressRate": rate.bits,
+        "egressBurst": rate.burst,
+    }
