@@ -364,6 +364,7 @@ OBJECTS = {
         "jsontext.py",
         "mds/registration.py",
         "net/drivers/external.py",
+        "net/flannel.py",
         "net/info.py",
         "net/ipam.py",
         "net/result.py",

@@ -46,7 +46,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbou
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
     network_plan,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.programs import find_programs
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.programs import (
+    find_delegates,
+    find_programs,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 
@@ -142,6 +145,7 @@ class Pod:
         self, net: str = "", *forwards: PortForward, neighbours: Neighbours = ALONE, **more: object
     ) -> Pod:
         chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
+        chosen = find_delegates(chosen, self.lab.paths)
         plan = network_plan(chosen, forwards, find_programs(chosen, self.lab.paths), self.limit)
         joining = self.joining.replace(neighbours=neighbours, sysctls=self.sysctls)
         self.infos = attach(joining, self.netns, plan, **more)  # type: ignore[arg-type]

@@ -92,6 +92,33 @@ def test_a_pod_that_fails_after_it_has_joined_gives_its_address_back(stage: Stag
     assert not os.path.isdir(directory) or "10.9.8.2" not in os.listdir(directory)
 
 
+@pytest.mark.kernel
+@pytest.mark.behaviour("C43")
+def test_the_smallest_limit_of_rates_is_that_of_the_pod(stage: StageLab, network: tuple[str, ...]) -> None:
+    configure(stage)
+    limits = [
+        [{"name": "resource/network-bandwidth", "value": {"default": True, "limit": limit}}]
+        for limit in ("16M", "8M")
+    ]
+    apps = {f"a{at}": {"exec": ["sleep", "60"], "isolators": each} for at, each in enumerate(limits)}
+    pod = stage.pod(apps, LAN)
+    done = pod.call(prefix=network, detach=True)
+    assert done.status == 0, done.err
+    shown = json.loads(
+        subprocess.run([*network, "tc", "-j", "qdisc"], capture_output=True, check=True).stdout
+    )
+    rates = {each["dev"]: each["options"]["rate"] for each in shown if each["kind"] == "tbf"}
+    (info,) = read_net_info(pod.dir.net_info)
+    assert rates == {info.host_if: 1_000_000, f"ifb{info.host_if.removeprefix('veth')}": 1_000_000}
+    pod.call("stop", force=True)
+    pod.wait_ended()
+    pod.call("gc", prefix=network)
+    assert (
+        "ifb"
+        not in subprocess.run([*network, "ip", "link"], capture_output=True, text=True, check=True).stdout
+    )
+
+
 @pytest.mark.behaviour("E20", "E23")
 def test_a_flushed_table_comes_back_for_the_pods_that_run(stage: StageLab, network: tuple[str, ...]) -> None:
     configure(stage)

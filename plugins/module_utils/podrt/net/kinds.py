@@ -38,6 +38,8 @@ LINK_TYPES = (
 )
 CHAINED_TYPES = ("portmap", "tuning", "sbr", "bandwidth")
 TYPES = (*LINK_TYPES, *CHAINED_TYPES)
+# One that stands for another network, see flannel.
+FLANNEL = "flannel"
 
 
 class Foreign(Value):

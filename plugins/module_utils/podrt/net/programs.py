@@ -9,7 +9,7 @@ import os
 from ..errors import NotFound
 from ..host.reading import check_kept
 from ..value import Value
-from .kinds import IPAM_TYPES, TYPES
+from .kinds import FLANNEL, IPAM_TYPES, TYPES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class PluginPrograms(Value):
         if not path and kind not in built_in:
             raise NotFound(
                 f'Could not find plugin "{kind}" for network "{conf.name}"; looked in {", ".join(self.dirs)}',
-                f"built in are {', '.join(TYPES)} with {', '.join(filter(None, IPAM_TYPES))}",
+                f"built in are {', '.join((*TYPES, FLANNEL))} with {', '.join(filter(None, IPAM_TYPES))}",
                 network=conf.name,
                 plugin=kind,
             )
@@ -49,6 +49,22 @@ class PluginPrograms(Value):
 
 
 NO_PROGRAMS = PluginPrograms()
+
+
+def find_delegates(chosen: Iterable[ChosenNet], paths: Paths) -> tuple[ChosenNet, ...]:
+    """The networks, with delegates in the place of those that stand for others.
+
+    Not where the administrator has a program for it. Raises NotFound, InvalidSpec, HostFailure.
+    """
+    return tuple(_delegated(net, paths) if net.conf.type == FLANNEL else net for net in chosen)
+
+
+def _delegated(net: ChosenNet, paths: Paths) -> ChosenNet:
+    if find_program(FLANNEL, paths.plugin_dirs):
+        return net
+    from .flannel import delegated  # for few hosts
+
+    return delegated(net)
 
 
 def find_programs(chosen: Iterable[ChosenNet], paths: Paths) -> PluginPrograms:

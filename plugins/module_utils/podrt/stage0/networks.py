@@ -132,9 +132,12 @@ def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | 
 
 
 def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
-    """The networks that a pod asks for. Raises InvalidSpec, NotFound, OSError."""
+    """The networks that a pod asks for. Raises InvalidSpec, NotFound, HostFailure, OSError."""
+    from ..net.programs import find_delegates
+
     confs = load_confs(host.paths.config_dirs)
-    return choose(confs, tuple((request.name, request.args) for request in runspec.networks), _OPTION)
+    chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks), _OPTION)
+    return find_delegates(chosen, host.paths)
 
 
 def joined_networks(pod: PodDir) -> Iterator[NetConf]:

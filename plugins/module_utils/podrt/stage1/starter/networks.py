@@ -19,7 +19,7 @@ from ...net.member import JoiningPod
 from ...net.names import leave as leave_names
 from ...net.neighbours import Neighbours
 from ...net.network_plan import network_plan
-from ...net.programs import find_programs
+from ...net.programs import find_delegates, find_programs
 from ...net.rates import limit_of
 from ...net.resolv import from_network, resolv_conf
 from ...net.rules import forwards_of, rules_of_record
@@ -49,6 +49,7 @@ def plan_networks(
     try:
         confs = load_confs(host.paths.config_dirs, report)
         chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks))
+        chosen = find_delegates(chosen, host.paths)
         programs = find_programs(chosen, host.paths)
     except OSError as err:
         raise HostFailure.of("cannot read the network configurations", err) from err
