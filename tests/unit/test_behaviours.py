@@ -18,7 +18,7 @@ def test_every_cited_behaviour_is_promised() -> None:
 
 
 # Decided against.
-WITHOUT_A_KERNEL = {"C36", "C48", "E19"}
+WITHOUT_A_KERNEL = {"C36", "C48"}
 
 
 def test_what_a_command_line_an_app_a_pod_and_its_networks_do_is_proved_on_a_kernel() -> None:

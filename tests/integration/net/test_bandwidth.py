@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import choose, load_confs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import (
     Drift,
@@ -307,7 +307,7 @@ def test_nothing_is_left_of_a_limited_pod(tmp_path: pathlib.Path, end: str) -> N
 @in_own_network
 def test_a_network_without_an_end_on_the_host_cannot_be_limited(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path, {"type": "tap", "ipam": IPAM}, limits(8 * MEGA))
-    with pytest.raises(HostFailure, match='the rates of network "n" cannot be limited'):
+    with pytest.raises(InvalidSpec, match='the rates of network "n" cannot be limited'):
         lab.pod().attach("n")
     lab.conf("10-n.conflist", json.dumps({"name": "n", "plugins": [{"type": "tap", "ipam": IPAM}]}))
     plan = network_plan(choose(load_confs(lab.paths.config_dirs), parse_requests("n")), (), limit=8 * MEGA)

@@ -376,6 +376,16 @@ def test_the_table_comes_and_goes_with_its_pods(tmp_path: pathlib.Path) -> None:
 
 
 @in_own_network
+def test_a_pod_may_have_the_addresses_and_the_name_that_it_asks_for(tmp_path: pathlib.Path) -> None:
+    lab = lab_with(tmp_path)
+    pod = lab.pod().attach("iso:IP=10.7.0.77;MAC=02:00:00:00:00:77;IFNAME=lan0")
+    for address, own in ((GATEWAY, "10.7.0.77"), (GATEWAY6, ONE6)):
+        with listen(here(), 8000, address) as on_host:
+            assert source_seen(pod.netns, on_host, address, 8000) == own
+    assert drift_of(pod).sentences == ()
+
+
+@in_own_network
 def test_a_pod_with_ipv6_alone_is_isolated_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path, ipam={"type": "host-local", "ranges": [[{"subnet": "fd00:7::/64"}]]})
     empty = lab.snapshot()
@@ -418,6 +428,9 @@ def test_a_chain_that_changes_the_address_or_a_program_is_refused(tmp_path: path
     with pytest.raises(
         InvalidSpec, match='network "iso" cannot be isolated: its pods have the MAC addresses'
     ):
+        lab.pod().attach("iso")
+    define(lab, ipam={"type": "dhcp"})
+    with pytest.raises(InvalidSpec, match="a DHCP server could change them"):
         lab.pod().attach("iso")
     define(lab, "iso", {"type": "tuning", "mtu": 1400})
     lab.pod().attach("iso").detach()

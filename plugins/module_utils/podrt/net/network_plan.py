@@ -269,6 +269,8 @@ def _check_isolation(conf: NetConf) -> None:
         reason = f"the program {main.program} makes its interfaces, and is not known to keep pods apart"
     elif any(getattr(plugin.own, "mac", b"") for plugin in conf.plugins):
         reason = "its pods have the MAC addresses that they were given, and a plugin would change them"
+    elif main.ipam.type == "dhcp":
+        reason = "its pods have the addresses that they were given, and a DHCP server could change them"
     else:
         return
     raise InvalidSpec(

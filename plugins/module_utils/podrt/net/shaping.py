@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import HostFailure
+from ..errors import InvalidSpec
 from .place import shaper_name
 from .rates import BANDWIDTH, NO_RATE, Rate
 from .steps import ShapeLink
@@ -29,14 +29,14 @@ def shape_of(conf: NetConf, place: Place, host_if: str, limit: int) -> tuple[Sha
     """The step that limits the rates of a pod on a network, if they are to be.
 
     host_if: the host's end of its interface, "" without one. limit: that of its isolators.
-    Raises HostFailure for a network that is to be limited and has no such end.
+    Raises InvalidSpec for a network that is to be limited and has no such end.
     """
     if not host_if:
         if is_limited(conf):
-            raise HostFailure(
+            raise InvalidSpec(
                 f'the rates of network "{conf.name}" cannot be limited: its pods have no interface of the host',
                 "take the plugin bandwidth out",
-                network=conf.name,
+                where=conf.file_name,
             )
         return ()
     to_pod = from_pod = NO_RATE if left_to_program(conf) else Rate.of_limit(limit)

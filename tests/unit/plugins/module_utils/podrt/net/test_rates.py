@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.resources import NetworkBandwidth
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import NetConf, choose
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
     HostFacts,
@@ -113,7 +113,7 @@ def test_what_has_no_end_on_the_host_is_said() -> None:
         "type": "dummy",
         "ipam": {"type": "static", "addresses": [{"address": "10.0.0.2/24"}]},
     }
-    with pytest.raises(HostFailure, match='the rates of network "n" cannot be limited'):
+    with pytest.raises(InvalidSpec, match='the rates of network "n" cannot be limited'):
         network_plan(choose([conf(inner, LIMITS)], parse_requests("n")), ())
     plan = network_plan(choose([conf(inner)], parse_requests("n")), (), limit=8000)
     assert compare_with_host(plan, HostFacts()) == (
