@@ -160,6 +160,25 @@ def test_from_an_internal_network_no_way_leads_out(host: Host, kind: str) -> Non
     assert reaches(host, host.pod(networks=["br"])["pod"], UPLINK)
 
 
+def test_pods_of_an_isolated_network_reach_all_but_each_other(host: Host) -> None:
+    assert net(host)["changed"]
+    web, db = (host.pod(name=name, networks=["br"])["pod"] for name in ("web", "db"))
+    assert reaches(host, web, "10.78.0.3")
+    done = net(host, isolated=True, restart_pods=True)
+    assert pairs(done)["networks.br.isolated"] == (None, "True")
+    assert net(host, isolated=True)["changed"] is False
+    web, db = (host.pod(name=name, networks=["br"]) for name in ("web", "db"))
+    assert (web["changed"], db["changed"]) == (False, False)
+    for address in (*GATEWAYS, UPLINK):
+        assert reaches(host, web["pod"], address), address
+    for address in ("10.78.0.3", "fd00:78::3"):
+        assert not reaches(host, web["pod"], address), address
+    host.machine.run("nft", "delete", "table", "bridge", "stagecraft_pods_isolation")
+    mended = host.pod(name="web", networks=["br"])
+    assert [change["impact"] for change in mended["changes"]] == ["live"]
+    assert host.pod(name="web", networks=["br"])["changed"] is False
+
+
 def test_a_subnet_is_chosen_and_stays(host: Host) -> None:
     automatic = {"subnets": ["auto", "auto6"]}
     foretold, done = net(host, check=True, **automatic), net(host, **automatic)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from ..appc.alphabet import ALNUM, is_made_of
 from ..errors import InvalidSpec
-from ..host.digests import sha256
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .elements import (
@@ -40,7 +39,8 @@ if TYPE_CHECKING:
 
 _LINK_BYTES, _MAC_BYTES = 16, 8
 _MAC_PARTS, _HEX = 6, "0123456789abcdef"
-_CHAIN, _DIGITS = "apart_", 16
+_CHAIN = "apart_"
+_AS_NAME = str.maketrans("./:", "___")
 _JUMP = "jump "
 _LINK_LOCAL = 0xFE80 << 112
 # What is no ARP of a pod's own, no answer of a DHCP server, no word of a router and about no other's address. 143 is a
@@ -93,8 +93,8 @@ class NetworkChain(Value):
     @property
     def name(self) -> str:
         """The chain's name, the same for the same subnets and gateways."""
-        text = " ".join(f"{subnet} {gateway}" for subnet, gateway in self.reached)
-        return _CHAIN + sha256(text.encode()).hexdigest()[:_DIGITS]
+        text = "_and_".join(f"{subnet}_by_{gateway}" for subnet, gateway in self.reached)
+        return _CHAIN + text.translate(_AS_NAME)
 
     @property
     def definition(self) -> str:

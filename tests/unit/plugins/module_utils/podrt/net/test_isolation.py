@@ -67,6 +67,7 @@ def test_of_its_subnets_a_pod_reaches_the_gateways_alone() -> None:
         f"add rule {TABLE} {chain.name} ip6 daddr fd00:7::/64 ip6 daddr != fd00:7::1 drop",
         f"add rule {TABLE} {chain.name} goto checks",
     ]
+    assert chain.name == "apart_10_7_0_0_24_by_10_7_0_1_and_fd00_7___64_by_fd00_7__1"
     assert chain != chains_of([joined("10.7.0.2/24")])[0]
     assert chain == chains_of([joined("10.7.0.9/24", "fd00:7::9/64")])[0]
 
