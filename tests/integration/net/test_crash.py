@@ -25,6 +25,12 @@ from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
 from ansible_collections.stagecraft.pods.tests.integration.net.test_attach import BRIDGE
 
 SLICES = 25
+# Kept apart and limited, both ways.
+ISOLATED = """{"name": "iso", "cniVersion": "1.0.0", "plugins": [
+ {"type": "bridge", "bridge": "br-iso", "isGateway": true, "isolated": true,
+  "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.8.0.0/24"}], [{"subnet": "fd00:8::/64"}]]}},
+ {"type": "bandwidth", "ingressRate": 8000000, "ingressBurst": 800000,
+  "egressRate": 8000000, "egressBurst": 800000}]}"""
 FORWARD = PortForward("tcp", None, 8080, 80)
 
 
@@ -76,13 +82,14 @@ def in_parallel(works: Sequence[Callable[[], object]]) -> None:
 
 
 @pytest.mark.behaviour("E25")
-@pytest.mark.parametrize("net", ["default", "default,br"])
+@pytest.mark.parametrize("net", ["default", "default,br", "iso"])
 @in_own_network
 def test_attach_killed_anywhere_leaves_nothing_that_detach_does_not_find(
     tmp_path: pathlib.Path, net: str
 ) -> None:
     lab = NetLab(tmp_path)
     lab.conf("10-br.conf", BRIDGE)
+    lab.conf("20-iso.conflist", ISOLATED)
     pod = lab.pod()
     before = lab.snapshot()
     events = events_of(lambda: pod.attach(net, FORWARD))
@@ -96,14 +103,16 @@ def test_attach_killed_anywhere_leaves_nothing_that_detach_does_not_find(
 
 
 @pytest.mark.behaviour("E25")
+@pytest.mark.parametrize("net", ["default,br", "iso"])
 @in_own_network
-def test_detach_killed_anywhere_is_finished_by_the_next(tmp_path: pathlib.Path) -> None:
+def test_detach_killed_anywhere_is_finished_by_the_next(tmp_path: pathlib.Path, net: str) -> None:
     lab = NetLab(tmp_path)
     lab.conf("10-br.conf", BRIDGE)
+    lab.conf("20-iso.conflist", ISOLATED)
     before = lab.snapshot()
-    events = events_of(lab.pod().attach("default,br", FORWARD).detach)
+    events = events_of(lab.pod().attach(net, FORWARD).detach)
     for piece in range(SLICES):
-        pod = lab.pod().attach("default,br", FORWARD)
+        pod = lab.pod().attach(net, FORWARD)
         killed_after(events * piece // SLICES, pod.detach)
         pod.detach()
         assert lab.snapshot() == before, f"killed after {piece}/{SLICES}"

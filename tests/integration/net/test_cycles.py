@@ -27,11 +27,19 @@ IPAM = {
 PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
 TUNING = {"type": "tuning", "mac": "02:11:22:33:44:55", "sysctl": {"net.core.somaxconn": "99"}}
 BRIDGE = {"type": "bridge", "bridge": "cni7", "isDefaultGateway": True, "ipMasq": True, "ipam": IPAM}
+BANDWIDTH = {
+    "type": "bandwidth",
+    "ingressRate": 8000000,
+    "ingressBurst": 800000,
+    "egressRate": 8000000,
+    "egressBurst": 800000,
+}
 PROGRAMS = ("bridge", "host-local", "tuning")
 # A chain, and the types of it that are programs.
 NETWORKS: dict[str, tuple[list[dict[str, object]], tuple[str, ...]]] = {
     "ptp": ([{"type": "ptp", "ipMasq": True, "ipam": IPAM}], ()),
     "bridge": ([BRIDGE], ()),
+    "isolated": ([{**BRIDGE, "isolated": True}, BANDWIDTH], ()),
     "macvlan": ([{"type": "macvlan", "master": "up0", "ipam": IPAM}], ()),
     "tap": ([{"type": "tap", "ipam": IPAM}], ()),
     "chain": ([BRIDGE, TUNING, {"type": "sbr"}, PORTMAP], ()),

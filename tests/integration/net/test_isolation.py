@@ -208,10 +208,14 @@ def forged(evil: Pod, victim: Pod) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("limited", [False, True], ids=["free", "limited"])
 @pytest.mark.parametrize("filtered", ["0", "1"], ids=["plain", "br_netfilter"])
 @in_own_network
-def test_no_forged_frame_comes_in(tmp_path: pathlib.Path, filtered: str) -> None:
-    lab = lab_with(tmp_path)
+def test_no_forged_frame_comes_in(tmp_path: pathlib.Path, filtered: str, limited: bool) -> None:
+    lab = NetLab(tmp_path)
+    # What a limited pod sends comes to the bridge by another interface.
+    rate = {"egressRate": 80_000_000, "egressBurst": 8_000_000}
+    define(lab, "iso", *([{"type": "bandwidth", **rate}] if limited else []))
     evil, victim = lab.pod().attach("iso"), lab.pod().attach("iso")
     set_filter(filtered)
     frames = forged(evil, victim)
