@@ -222,7 +222,7 @@ class NetLab:
         )
         # the kernel checks for a second whether another host has the link-local address
         addresses = ip("addr").replace(" tentative", "")
-        return (ip("-o", "link"), addresses, ip("route"), ip("-6", "route"), nft("list", "ruleset"), *leases)
+        return (ip("-o", "link"), addresses, ip("route"), nft("list", "ruleset"), *leases)
 
 
 def listen(

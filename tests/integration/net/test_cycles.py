@@ -92,11 +92,11 @@ def test_nothing_is_left_of_starts_that_are_killed(tmp_path: pathlib.Path, name:
 
 def left_of(lab: NetLab) -> tuple[str, ...]:
     """The state of the host, without what CNI's own plugins leave for the next pod."""
-    links, addresses, routes, routes6, rules, *leases = lab.snapshot()
+    links, addresses, routes, rules, *leases = lab.snapshot()
     kept = (lease for lease in leases if "last_reserved_ip" not in lease)
     own = "\n".join(line for line in rules.splitlines() if "stagecraft" in line)
     # Whether a bridge has a carrier follows its ports a little later.
     still = [
         re.sub(r"<[^>]*>|state \S+|inet6 fe80\S+ scope link.*\n.*\n", "", text) for text in (links, addresses)
     ]
-    return (*still, *(re.sub(" linkdown", "", each) for each in (routes, routes6)), own, *kept)
+    return (*still, re.sub(" linkdown", "", routes), own, *kept)

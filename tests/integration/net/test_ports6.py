@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import socket
-import time
 
 import pytest
 
@@ -80,13 +79,6 @@ def lab_of(tmp_path: pathlib.Path, *, outside: bool = True) -> NetLab:
     return lab
 
 
-def settled() -> None:
-    """Wait until the kernel uses its own link-local addresses: it asks others for a second whether they have them."""
-    end = time.monotonic() + 30
-    while "tentative" in ip("-6", "addr") and time.monotonic() < end:
-        time.sleep(0.05)
-
-
 def gateway_of(pod: Pod, *, six: bool) -> str:
     (found,) = [each for each in pod.infos[0].result.addresses if each.is_v4 is not six]
     return str(found.gateway)
@@ -123,10 +115,9 @@ def test_a_port_on_every_address_is_reached_from_everywhere_over_both_families(
     tmp_path: pathlib.Path, net: str, protocol: str, six: bool
 ) -> None:
     lab = lab_of(tmp_path)
-    before = lab.snapshot()
+    before = (ip("-6", "route"), *lab.snapshot())
     pod = lab.pod().attach(net, PortForward(protocol, None, 8080, SAME_PORT))
     neighbour, stranger = lab.pod().attach(net), lab.pod().attach("open")
-    settled()
     everywhere, host, outside, loopback = FAMILIES[six]
     gateway = gateway_of(pod, six=six)
     with listen(pod.netns, SAME_PORT, everywhere, KINDS[protocol]) as server:
@@ -142,7 +133,7 @@ def test_a_port_on_every_address_is_reached_from_everywhere_over_both_families(
         assert source_seen(neighbour.netns, server, gateway, 8080) in (gateway, own_of(neighbour, six=six))
     for each in (stranger, neighbour, pod):
         each.detach()
-    assert lab.snapshot() == before
+    assert (ip("-6", "route"), *lab.snapshot()) == before
 
 
 @pytest.mark.parametrize("filters", [False, True], ids=["routed", "filtered bridges"])
@@ -160,7 +151,6 @@ def test_a_pod_on_a_bridge_reaches_itself_unless_it_is_told_that_it_does_not(
     if key.exists():
         key.write_text(str(int(filters)))
     pod = lab.pod().attach("br", HTTP)
-    settled()
     confs = choose(load_confs(lab.paths.config_dirs), parse_requests("br"))
     told = compare_with_host(network_plan(confs, [HTTP]), host_facts())
     with listen(pod.netns, SAME_PORT) as server:
@@ -224,7 +214,6 @@ def test_a_port_on_an_address_or_a_family_is_on_no_other(
 def test_ipv6_is_masqueraded_where_the_network_says_so(tmp_path: pathlib.Path, net: str) -> None:
     lab = lab_of(tmp_path)
     pod = lab.pod().attach(net)
-    settled()
     with listen(lab.outside, 8000, "::") as server:
         assert source_seen(pod.netns, server, OUTSIDE_IP6, 8000) == HOST_IP6
     with listen(here(), 8000, "::") as server:

@@ -32,7 +32,7 @@ from .steps import (
     MakeVeth,
     SetSysctl,
 )
-from .switches import ignore_routers, may_change, set_sysctl
+from .switches import ignore_routers, may_change, set_sysctl, switch_off
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ def _ensure_bridge(step: EnsureBridge, host: RouteSocket) -> None:
     if link is None:
         # In one system call, so that a kill cannot leave a bridge without our alias.
         host.send([new_bridge(step.name, step.mac, step.mtu), set_alias(step.name, OUR_BRIDGE)])
+        # By its link-local address the host looks for pods, and could not for the second in which it asks who has it.
+        switch_off(f"net/ipv6/conf/{step.name}/accept_dad")
     elif link.kind != "bridge":
         raise not_a_bridge(step.name)
 

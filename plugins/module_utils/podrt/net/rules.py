@@ -190,9 +190,9 @@ class PodRules(Value):
     def everything(self) -> str:
         """The commands for tables in any state, or missing."""
         six = SKELETON6 if any(element.six for element in self.elements) else ""
-        isolation = ISOLATION if self.isolated else ""
-        chains = (chain.definition for chain in (*self.chains, *self.isolated))
-        return SKELETON + six + isolation + "".join(chains) + self.additions
+        isolation = (ISOLATION if self.isolated else "", *(chain.definition for chain in self.isolated))
+        chains = (chain.definition for chain in self.chains)
+        return SKELETON + six + "".join((*isolation, *chains)) + self.additions
 
 
 class TableState(Value):

@@ -58,6 +58,7 @@ RAW = {
     "pod_run: apps[0].pre_start[0]",
     "pod_run: apps[0].post_stop[0]",
     "pod_run: volumes[0].mode",
+    "pod_run: ports[0].host_port",
     "pod_run: apps[0].tmpfs[0].mode",
     "pod_run: apps[0].selinux",
     "pod_volume: mode",
