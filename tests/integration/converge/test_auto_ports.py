@@ -23,7 +23,11 @@ def port_of(result: Any) -> int:
 
 
 def test_a_port_is_chosen_once_and_kept(host: Host) -> None:
-    made = host.pod(ports=[AUTO])
+    expected = {"path": "ports[0].host_port", "before": None, "after": "auto"}
+    for check in (True, False):
+        made = host.pod(check=check, ports=[AUTO])
+        (told,) = (change for change in made["changes"] if change["path"].startswith("ports"))
+        assert expected.items() <= told.items()
     port = port_of(made)
     assert 20000 <= port < 30000
     for check in (True, False):

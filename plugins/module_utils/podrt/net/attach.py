@@ -142,9 +142,9 @@ def _add(member: NetMember, built_in: BuiltInDriver) -> NetResult:
             err.message = f'networking: error adding network "{member.conf.name}": {err.message}'
             raise
         member = member.replace(place=member.place.replace(given=result))
-    if result.first_v4 is None and not member.conf.main.is_built_in:
+    if not result.addresses and not member.conf.main.is_built_in:
         raise HostFailure(
-            f'networking: error adding network "{member.conf.name}": its plugins give no IPv4 address',
+            f'networking: error adding network "{member.conf.name}": its plugins give no address',
             "give the network an ipam section",
             network=member.conf.name,
         )

@@ -109,10 +109,10 @@ def ensure_pod(
     drift = _drift(host, spec, found, wanted, images) if found else ()
     unseen = ()
     if found is None:
-        from .pod_changes import CreatePod
+        from .pod_changes import CreatePod, chosen_ports
 
         difference = Difference(f"pods.{name}", None, "running" if start else "prepared")
-        yield CreatePod(f'pod "{name}"', (difference,), wanted, start, not completes)
+        yield CreatePod(f'pod "{name}"', (difference, *chosen_ports(spec)), wanted, start, not completes)
     elif drift:
         asked = _Asked(state, completes, min_uptime, restart_apps)
         drift = yield from _change_running(host, spec, found, wanted, drift, asked)

@@ -9,7 +9,7 @@ from ..host.files import remove_tree, write_new
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, locate, open_pod
 from . import gc, start, units
-from .change import Change, at_stage
+from .change import Change, Difference, at_stage
 from .entry import call
 from .networks import check_networks
 from .prepare import check_sources, commit, give_name, prepare, reprepare
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from .manifest import Preparation
+    from .spec import PodSpec
 
 
 class CreatePod(Change):
@@ -237,6 +238,13 @@ def _check_unchanged(host: Host, name: str, uuid: str) -> None:
             name=name,
             uuid=found,
         )
+
+
+def chosen_ports(spec: PodSpec) -> tuple[Difference, ...]:
+    """A difference for each port that the host is to choose for a new pod; the result has its number."""
+    return tuple(
+        Difference(f"ports[{at}].host_port", None, "auto") for at, port in enumerate(spec.ports) if port.auto
+    )
 
 
 def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
