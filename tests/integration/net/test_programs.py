@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import subprocess
+from contextlib import nullcontext
 
 import pytest
 
@@ -158,6 +159,44 @@ def test_programs_and_what_is_built_in_share_a_chain(
     assert not words & {pod.address, pod.uuid, pod.infos[0].host_if}
     if not programs and TUNING not in plugins:
         assert left == before
+
+
+@pytest.mark.behaviour("E9", "E11")
+@in_own_network
+def test_what_the_built_in_bridge_does_not_do_is_done_by_its_program(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    own_path(lab)
+    checked, plain = lab.pod(), lab.pod()
+    checked.attach(listed(lab, {**BRIDGE, "macspoofchk": True}))
+    assert checked.infos[0].plugins == (str(CNI / "bridge"),)
+    mac = next(each.mac for each in checked.infos[0].result.interfaces if each.sandbox)
+    kept = ["nft", "list", "table", "bridge", "nat"]
+    assert mac in subprocess.run(kept, check=True, capture_output=True, text=True).stdout
+    reaches_the_outside(lab, checked)
+    with inside(checked.netns):
+        ip("link", "set", "eth0", "address", "02:00:00:00:00:66")
+    with listen(lab.outside, 8000) as outside, pytest.raises(OSError):
+        source_seen(checked.netns, outside, OUTSIDE_IP, 8000)
+    # Another network of the same type stays built in.
+    plain.attach(
+        listed(lab, {**BRIDGE, "bridge": "cni8", "ipam": {**IPAM, "subnet": "10.9.0.0/24"}}, name="plain")
+    )
+    assert plain.infos[0].plugins == ("bridge",)
+    checked.detach()
+    assert mac not in subprocess.run(kept, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(("sources", "reached"), [(f"{OUTSIDE_IP}/32", True), ("198.51.100.0/24", False)])
+@in_own_network
+def test_conditions_of_portmap_are_those_of_its_program(
+    tmp_path: pathlib.Path, sources: str, reached: bool
+) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    own_path(lab)
+    pod = lab.pod().attach(listed(lab, BRIDGE, {**PORTMAP, "conditionsV4": ["-s", sources]}), FORWARD)
+    assert pod.infos[0].plugins == ("bridge", str(CNI / "portmap"))
+    with listen(pod.netns, 80) as in_pod, nullcontext() if reached else pytest.raises(OSError):
+        source_seen(lab.outside, in_pod, HOST_IP, 8080)
 
 
 @in_own_network

@@ -294,6 +294,19 @@ def test_isolated_ports_reach_the_host_and_not_each_other(tmp_path: pathlib.Path
 
 
 @in_own_network
+def test_a_bridge_becomes_promiscuous(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    before = lab.snapshot()
+    pod = lab.pod().attach(
+        listed(lab, {"type": "bridge", "bridge": "cni7", "promiscMode": True, "ipam": INNER})
+    )
+    (link,) = json.loads(ip("-j", "-d", "link", "show", "cni7"))
+    assert "PROMISC" in link["flags"]
+    pod.detach()
+    assert lab.snapshot() == before
+
+
+@in_own_network
 def test_routes_have_all_that_their_objects_say(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)
     routes = [

@@ -87,7 +87,7 @@ def _chained(kind: str, fields: Fields) -> NetType:
 
     if kind == "tuning":
         return Tuning.from_fields(fields)
-    return Portmap() if kind == "portmap" else SourceRouting()
+    return Portmap.from_fields(fields) if kind == "portmap" else SourceRouting()
 
 
 def _single(kind: str, fields: Fields) -> NetType:

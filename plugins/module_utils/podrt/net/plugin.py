@@ -67,6 +67,12 @@ class Plugin(Value):
         return not self.program and self.type in TYPES
 
     @property
+    def beyond(self) -> tuple[str, ...]:
+        """The members that its type does not do where it is built in: for these its program is needed."""
+        names: tuple[str, ...] = getattr(self.own, "beyond", ())
+        return names
+
+    @property
     def makes_link(self) -> bool:
         """Whether it is one that makes the interface of the pod, as far as its type is known here."""
         return self.type in LINK_TYPES

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import NotFound
+from ..errors import InvalidSpec, NotFound
 from ..host.reading import check_kept
 from ..value import Value
 from .kinds import FLANNEL, IPAM_TYPES, TYPES
@@ -21,20 +21,42 @@ if TYPE_CHECKING:
 
 
 class PluginPrograms(Value):
-    """Where programs are. found: types and paths. dirs: the directories that were searched, in order."""
+    """Where programs are. found: types and paths. dirs: the directories that were searched, in order.
+
+    fuller: types that are built in, and the programs of those, for plugins with members that only these know.
+    """
 
     found: tuple[tuple[str, str], ...] = ()
     dirs: tuple[str, ...] = ()
+    fuller: tuple[tuple[str, str], ...] = ()
 
     def resolve(self, conf: NetConf) -> NetConf:
         """The network with the programs of its plugins. Raises NotFound for one that is missing. Pure."""
         return conf.replace(plugins=tuple(self._resolved(conf, plugin) for plugin in conf.plugins))
 
     def _resolved(self, conf: NetConf, plugin: Plugin) -> Plugin:
-        program = self._of(conf, plugin.type, tuple(TYPES))
+        program = self._fuller(conf, plugin) if plugin.beyond else self._of(conf, plugin.type, tuple(TYPES))
+        if program and getattr(plugin.own, "isolated", False):
+            raise InvalidSpec(
+                f'network "{conf.name}" is isolated, and {program} does not isolate pods',
+                f"take out isolated{''.join(f' or {name}' for name in plugin.beyond)}",
+                where=conf.file_name,
+            )
         # A program that makes the interface executes that of its IPAM itself.
         ipam_program = "" if program else self._of(conf, plugin.ipam.type, IPAM_TYPES)
         return plugin.replace(program=program, ipam_program=ipam_program)
+
+    def _fuller(self, conf: NetConf, plugin: Plugin) -> str:
+        path = dict(self.fuller).get(plugin.type, "")
+        if not path:
+            raise NotFound(
+                f'Could not find plugin "{plugin.type}" for network "{conf.name}"; looked in {", ".join(self.dirs)}',
+                f"the built-in {plugin.type} has no {', '.join(plugin.beyond)}: take it out, or install the"
+                " program, in Debian's package containernetworking-plugins",
+                network=conf.name,
+                plugin=plugin.type,
+            )
+        return path
 
     def _of(self, conf: NetConf, kind: str, built_in: Sequence[str]) -> str:
         path = dict(self.found).get(kind, "")
@@ -68,22 +90,30 @@ def _delegated(net: ChosenNet, paths: Paths) -> ChosenNet:
 
 
 def find_programs(chosen: Iterable[ChosenNet], paths: Paths) -> PluginPrograms:
-    """The programs for the plugins of networks: of the administrator for any type, else for those not built in.
+    """The programs for plugins of networks: of the administrator for any type, else for what is not built in.
 
     Raises InvalidSpec for one that others than root can change.
     """
-    kinds = dict.fromkeys(
-        kind for net in chosen for plugin in net.conf.plugins for kind in (plugin.type, plugin.ipam.type)
-    )
+    plugins = [plugin for net in chosen for plugin in net.conf.plugins]
+    kinds = [kind for plugin in plugins for kind in (plugin.type, plugin.ipam.type)]
+    known = {kind for kind in kinds if (kind in TYPES or kind in IPAM_TYPES) and not _has_daemon(kind, paths)}
+    everywhere = (*paths.plugin_dirs, *paths.cni_dirs)
+    own = _kept_programs(filter(known.__contains__, kinds), paths.plugin_dirs)
+    others = _kept_programs((kind for kind in kinds if kind not in known), everywhere)
+    fuller = _kept_programs((plugin.type for plugin in plugins if plugin.beyond), everywhere)
+    return PluginPrograms((*own, *others), everywhere, fuller)
+
+
+def _kept_programs(kinds: Iterable[str], directories: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Types and their programs, those that there are. Raises InvalidSpec for one that others than root can change."""
     found = []
-    for kind in filter(None, kinds):
-        known = (kind in TYPES or kind in IPAM_TYPES) and not _has_daemon(kind, paths)
-        path = find_program(kind, paths.plugin_dirs if known else (*paths.plugin_dirs, *paths.cni_dirs))
+    for kind in dict.fromkeys(filter(None, kinds)):
+        path = find_program(kind, directories)
         if path:
             check_kept(os.path.dirname(path))
             check_kept(path)
             found.append((kind, path))
-    return PluginPrograms(tuple(found), (*paths.plugin_dirs, *paths.cni_dirs))
+    return tuple(found)
 
 
 def _has_daemon(kind: str, paths: Paths) -> bool:

@@ -60,7 +60,8 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
     elif isinstance(step, MoveLink):
         _move_link(step, wires)
     elif isinstance(step, TuneLink):
-        wires.pod.send([tune_link(wires.pod.index(step.link), step)])
+        socket = wires.on(step.side)
+        socket.send([tune_link(socket.index(step.link), step)])
     elif isinstance(step, IsolatePort):
         wires.host.send(isolate_port(wires.host.index(step.link), step))
     elif isinstance(step, ShapeLink):

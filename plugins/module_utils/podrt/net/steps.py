@@ -106,7 +106,7 @@ class MoveLink(Value):
 
 
 class TuneLink(Value):
-    """Properties of an interface of the pod, see Tuning."""
+    """Properties of an interface, see Tuning."""
 
     link: str
     mac: bytes = b""
@@ -114,6 +114,7 @@ class TuneLink(Value):
     promiscuous: bool | None = None
     all_multicast: bool | None = None
     tx_queue: int = 0
+    side: str = POD_SIDE
 
 
 class ShapeLink(Value):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from ...errors import InvalidSpec
 from ...value import Value
 from ..rates import NO_RATE, Rate
+from .shared import beyond
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,26 +18,20 @@ if TYPE_CHECKING:
     from ..result import NetResult
     from ..steps import NetStep
 
-_OF_SOME_SUBNETS = ("shapedSubnets", "unshapedSubnets")
+_BEYOND = ("shapedSubnets", "unshapedSubnets")
 
 
 class Bandwidth(Value):
-    """Rates. ingress: of what the pod receives, egress: of what it sends."""
+    """Rates. ingress: of what the pod receives, egress: of what it sends. beyond: see shared."""
 
     ingress: Rate = NO_RATE
     egress: Rate = NO_RATE
+    beyond: tuple[str, ...] = ()
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Bandwidth:
         """Read ingressRate, ingressBurst, egressRate and egressBurst, in bits. Raises InvalidSpec with the place."""
-        for name in _OF_SOME_SUBNETS:
-            if fields.has(name):
-                raise InvalidSpec(
-                    "rates of some subnets alone are not built in",
-                    "take it out, or put CNI's program bandwidth into net.d",
-                    where=fields.where_of(name),
-                )
-        return cls(_rate(fields, "ingress"), _rate(fields, "egress"))
+        return cls(_rate(fields, "ingress"), _rate(fields, "egress"), beyond(fields, _BEYOND))
 
     def steps(self, _options: LinkOptions, _place: Place) -> Iterator[NetStep]:
         """None: rates are limited once all plugins have added the pod, see rates."""

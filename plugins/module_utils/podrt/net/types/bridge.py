@@ -7,8 +7,16 @@ from __future__ import annotations
 from ...value import Value
 from ..addresses import Route, Subnet
 from ..result import NetInterface
-from ..steps import HOST_SIDE, BringUp, EnsureBridge, EnsureBridgeAddress, IgnoreRouters, IsolatePort
-from .shared import forwarding, link_name, made, on_link_addresses, route_steps, veth_steps
+from ..steps import (
+    HOST_SIDE,
+    BringUp,
+    EnsureBridge,
+    EnsureBridgeAddress,
+    IgnoreRouters,
+    IsolatePort,
+    TuneLink,
+)
+from .shared import beyond, forwarding, link_name, made, on_link_addresses, route_steps, veth_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,13 +30,14 @@ if TYPE_CHECKING:
 
 # For a bridge without an address to derive its MAC address from: locally administered.
 _MAC = bytes((0x0A, 0x58, 0, 0, 0, 1))
+_BEYOND = ("vlan", "vlanTrunk", "macspoofchk", "disableContainerInterface")
 
 
 class Bridge(Value):
     """A bridge of the host that pods are ports of. default_gateway: it is the pod's default route as well.
 
     port_isolation: ports reach the bridge, and by it the host, but not each other. isolated: nor by the host, nor by
-    anything that they forge, see isolation.
+    anything that they forge, see isolation. beyond: members that CNI's program alone knows, see shared.
     """
 
     name: str = "cni0"
@@ -37,10 +46,12 @@ class Bridge(Value):
     hairpin: bool = False
     port_isolation: bool = False
     isolated: bool = False
+    promiscuous: bool = False
+    beyond: tuple[str, ...] = ()
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Bridge:
-        """Read bridge, isGateway, isDefaultGateway, hairpinMode, portIsolation and isolated.
+        """Read bridge, isGateway, isDefaultGateway, hairpinMode, portIsolation, isolated and promiscMode.
 
         Raises InvalidSpec with the place.
         """
@@ -53,6 +64,8 @@ class Bridge(Value):
             fields.boolean("hairpinMode", False),
             fields.boolean("portIsolation", False),
             fields.boolean("isolated", False),
+            fields.boolean("promiscMode", False),
+            beyond(fields, _BEYOND),
         )
 
     def steps(self, options: LinkOptions, place: Place) -> Iterator[NetStep]:
@@ -61,6 +74,8 @@ class Bridge(Value):
         yield EnsureBridge(self.name, _mac_of(gateways) if self.gateway else _MAC, options.mtu)
         yield IgnoreRouters(self.name)
         yield BringUp(HOST_SIDE, self.name)
+        if self.promiscuous:
+            yield TuneLink(self.name, promiscuous=True, side=HOST_SIDE)
         if self.gateway:
             yield from forwarding(place)
             for found in gateways:

@@ -11,6 +11,7 @@ from ...errors import InvalidSpec
 from ...value import Value
 from ..netargs import mac_of
 from ..steps import POD_SIDE, MoveRoutes, SetSysctl, TuneLink
+from .shared import beyond
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..result import NetResult
     from ..steps import NetStep
 
+_BEYOND = ("conditionsV4", "conditionsV6")
 _SPACE = "net/"
 _OWN_NAME = "IFNAME"
 # The first routing table of networks with source routing: one each, by the number of the interface.
@@ -31,6 +33,12 @@ class Portmap(Value):
     """Host ports lead to this network. Without any such plugin the runtime chooses one. Source: behaviours E22."""
 
     takes_ports = True
+    beyond: tuple[str, ...] = ()
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Portmap:
+        """Read conditions, for which CNI's program is executed, see shared."""
+        return cls(beyond(fields, _BEYOND))
 
     def steps(self, _options: LinkOptions, _place: Place) -> Iterator[NetStep]:
         """None: ports are published once all networks are there, see attach."""

@@ -20,7 +20,7 @@ from ..steps import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ...fields import Fields
     from ..addresses import Address
@@ -112,3 +112,8 @@ def _gateway_for(dst: Subnet, place: Place) -> Address | None:
         if found.address.bits == dst.bits and found.gateway is not None:
             return found.gateway
     return None
+
+
+def beyond(fields: Fields, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the members of a type that are not built in and ask for something: then CNI's program is executed."""
+    return tuple(name for name in names if fields.raw(name))

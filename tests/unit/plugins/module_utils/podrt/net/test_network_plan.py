@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
@@ -207,6 +209,46 @@ def test_a_file_that_is_wrong_is_named_beside_the_option() -> None:
 def test_an_unknown_type_is_named_with_the_places_looked_in(name: str) -> None:
     with pytest.raises(NotFound, match=r"^Could not find plugin .*/etc/pods/net\.d"):
         plan(name)
+
+
+BEYOND = (
+    ({"type": "bridge", "vlan": 100}, "vlan"),
+    ({"type": "bridge", "macspoofchk": True, "vlan": 0}, "macspoofchk"),
+    ({"type": "portmap", "conditionsV4": ["!", "-d", "192.0.2.0/24"]}, "conditionsV4"),
+    ({"type": "bandwidth", "unshapedSubnets": ["10.0.0.0/8"]}, "unshapedSubnets"),
+)
+
+
+def plan_of(programs: PluginPrograms, *plugins: dict[str, object]) -> NetworkPlan:
+    first = plugins if plugins[0]["type"] == "bridge" else ({"type": "bridge"}, *plugins)
+    addressed = [{"ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}, **first[0]}, *first[1:]]
+    text = json.dumps({"name": "n", "cniVersion": "1.0.0", "plugins": addressed})
+    conf = NetConf.parse(text.encode(), "n.conflist", "/etc/pods/net.d")
+    return network_plan(choose((conf,), parse_requests("n"), "networks"), (), programs)
+
+
+@pytest.mark.behaviour("E9", "E11")
+@pytest.mark.parametrize(("plugin", "member"), BEYOND, ids=[member for _plugin, member in BEYOND])
+def test_members_that_are_not_built_in_need_the_program_of_their_type(
+    plugin: dict[str, object], member: str
+) -> None:
+    kind = str(plugin["type"])
+    with pytest.raises(NotFound, match=f'plugin "{kind}"') as caught:
+        plan_of(PluginPrograms(), plugin)
+    assert f"the built-in {kind} has no {member}: take it out" in caught.value.hint
+    found = plan_of(PluginPrograms(fuller=((kind, f"/opt/cni/bin/{kind}"),)), plugin)
+    assert found.attachments[0].conf.plugins[-1].program == f"/opt/cni/bin/{kind}"
+    # What asks for nothing more stays built in, although the program is there.
+    plain = plan_of(PluginPrograms(fuller=((kind, f"/opt/cni/bin/{kind}"),)), {**plugin, member: None})
+    assert plain.attachments[0].conf.plugins[-1].is_built_in
+
+
+@pytest.mark.parametrize("found", ["found", "fuller"])
+def test_a_program_does_not_take_the_place_of_what_isolates_pods(found: str) -> None:
+    programs = PluginPrograms(**{found: (("bridge", "/opt/cni/bin/bridge"),)})
+    plugin = {"type": "bridge", "isolated": True, **({"vlan": 100} if found == "fuller" else {})}
+    with pytest.raises(InvalidSpec, match="is isolated, and /opt/cni/bin/bridge does not isolate pods"):
+        plan_of(programs, plugin)
 
 
 @pytest.mark.behaviour("E14")

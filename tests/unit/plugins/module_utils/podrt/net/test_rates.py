@@ -129,7 +129,6 @@ def test_what_has_no_end_on_the_host_is_said() -> None:
         ({"egressBurst": 8000}, "egressRate"),
         ({"ingressRate": -1, "ingressBurst": 8}, "ingressRate"),
         ({"ingressRate": "8000", "ingressBurst": 8}, "ingressRate"),
-        ({"unshapedSubnets": ["10.0.0.0/8"]}, "unshapedSubnets"),
     ],
 )
 def test_rates_that_are_none_are_refused_at_their_member(members: dict[str, object], where: str) -> None:

@@ -111,6 +111,12 @@ def test_an_isolated_port_is_kept_apart_before_it_is_up(members: dict[str, objec
     assert not any(isinstance(step, IsolatePort) for step in steps("bridge"))
 
 
+def test_a_bridge_is_promiscuous_where_that_is_asked_for() -> None:
+    step = TuneLink("cni0", promiscuous=True, side=HOST_SIDE)
+    assert step in steps("bridge", promiscMode=True)
+    assert not any(isinstance(each, TuneLink) for each in steps("bridge"))
+
+
 @pytest.mark.behaviour("E18")
 def test_macvlan_answers_for_others() -> None:
     assert SetSysctl("net/ipv4/conf/eth1/proxy_arp", "1", POD_SIDE) in steps("macvlan")
