@@ -186,6 +186,20 @@ def test_what_the_built_in_bridge_does_not_do_is_done_by_its_program(tmp_path: p
     assert mac not in subprocess.run(kept, check=True, capture_output=True, text=True).stdout
 
 
+@in_own_network
+def test_name_servers_of_a_file_come_from_the_program_of_host_local(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    own_path(lab)
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("nameserver 192.0.2.53\nsearch example.com\n")
+    pod = lab.pod().attach(listed(lab, {**BRIDGE, "ipam": {**IPAM, "resolvConf": str(resolv)}}))
+    (info,) = pod.infos
+    assert (info.plugins, info.ipam) == (("bridge",), str(CNI / "host-local"))
+    assert (info.result.dns.nameservers, info.result.dns.search) == (("192.0.2.53",), ("example.com",))
+    pod.detach()
+    assert not list(pathlib.Path(lab.paths.leases, "mix").glob("10.*"))
+
+
 @pytest.mark.parametrize(("sources", "reached"), [(f"{OUTSIDE_IP}/32", True), ("198.51.100.0/24", False)])
 @in_own_network
 def test_conditions_of_portmap_are_those_of_its_program(

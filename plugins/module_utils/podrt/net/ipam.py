@@ -49,7 +49,8 @@ class Ipam(Value):
     """The source of a network's addresses.
 
     type: "" for none, host-local, static, or that of an external plugin. range_sets: each gives one address.
-    data_dir: the directory of leases; "" for the default.
+    data_dir: the directory of leases; "" for the default. dns: of static ones. beyond: members that CNI's program alone
+    knows, see types.shared.
     """
 
     type: str = ""
@@ -57,6 +58,8 @@ class Ipam(Value):
     static: tuple[Assigned, ...] = ()
     routes: tuple[Route, ...] = ()
     data_dir: str = ""
+    dns: NetDns = NetDns()
+    beyond: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Ipam:
@@ -73,6 +76,8 @@ class Ipam(Value):
             tuple(_static(*item) for item in fields.items("addresses")) if kind == "static" else (),
             tuple(read_route(each) for each in fields.each("routes")),
             fields.text("dataDir", ""),
+            NetDns.from_json(fields.raw("dns"), fields.where_of("dns")) if kind == "static" else NetDns(),
+            ("resolvConf",) if kind == "host-local" and fields.text("resolvConf", "") else (),
         )
 
 

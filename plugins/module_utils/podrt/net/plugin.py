@@ -47,11 +47,13 @@ class Plugin(Value):
         if "/" in kind or kind in (".", ".."):
             # Else a configuration could name any program of the host.
             raise InvalidSpec(f'"{kind}" is not a type of network plugin', where=fields.where_of("type"))
+        ipam = Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam"))
+        dns = NetDns.from_json(fields.raw("dns"), fields.where_of("dns"))
         return cls(
             type=kind,
             ip_masq=fields.boolean("ipMasq", False),
-            ipam=Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam")),
-            dns=NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
+            ipam=ipam,
+            dns=dns if dns != NetDns() else ipam.dns,
             own=net_type(kind, fields),
             link=LinkOptions(
                 fields.integer("mtu", 0),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class PluginPrograms(Value):
     """Where programs are. found: types and paths. dirs: the directories that were searched, in order.
 
-    fuller: types that are built in, and the programs of those, for plugins with members that only these know.
+    fuller: types that are built in, and the programs of those, for configurations with members that only these know.
     """
 
     found: tuple[tuple[str, str], ...] = ()
@@ -35,7 +35,7 @@ class PluginPrograms(Value):
         return conf.replace(plugins=tuple(self._resolved(conf, plugin) for plugin in conf.plugins))
 
     def _resolved(self, conf: NetConf, plugin: Plugin) -> Plugin:
-        program = self._fuller(conf, plugin) if plugin.beyond else self._of(conf, plugin.type, tuple(TYPES))
+        program = self._of(conf, plugin.type, TYPES, plugin.beyond)
         if program and getattr(plugin.own, "isolated", False):
             raise InvalidSpec(
                 f'network "{conf.name}" is isolated, and {program} does not isolate pods',
@@ -43,27 +43,17 @@ class PluginPrograms(Value):
                 where=conf.file_name,
             )
         # A program that makes the interface executes that of its IPAM itself.
-        ipam_program = "" if program else self._of(conf, plugin.ipam.type, IPAM_TYPES)
+        ipam_program = "" if program else self._of(conf, plugin.ipam.type, IPAM_TYPES, plugin.ipam.beyond)
         return plugin.replace(program=program, ipam_program=ipam_program)
 
-    def _fuller(self, conf: NetConf, plugin: Plugin) -> str:
-        path = dict(self.fuller).get(plugin.type, "")
-        if not path:
-            raise NotFound(
-                f'Could not find plugin "{plugin.type}" for network "{conf.name}"; looked in {", ".join(self.dirs)}',
-                f"the built-in {plugin.type} has no {', '.join(plugin.beyond)}: take it out, or install the"
-                " program, in Debian's package containernetworking-plugins",
-                network=conf.name,
-                plugin=plugin.type,
-            )
-        return path
-
-    def _of(self, conf: NetConf, kind: str, built_in: Sequence[str]) -> str:
-        path = dict(self.found).get(kind, "")
-        if not path and kind not in built_in:
+    def _of(self, conf: NetConf, kind: str, built_in: Sequence[str], beyond: Sequence[str]) -> str:
+        path = dict(self.fuller if beyond else self.found).get(kind, "")
+        if not path and (beyond or kind not in built_in):
             raise NotFound(
                 f'Could not find plugin "{kind}" for network "{conf.name}"; looked in {", ".join(self.dirs)}',
-                f"built in are {', '.join((*TYPES, FLANNEL))} with {', '.join(filter(None, IPAM_TYPES))}",
+                f"what is built in of {kind} has no {', '.join(beyond)}: take it out, or install CNI's program"
+                if beyond
+                else f"built in are {', '.join((*TYPES, FLANNEL))} with {', '.join(filter(None, IPAM_TYPES))}",
                 network=conf.name,
                 plugin=kind,
             )
@@ -100,7 +90,8 @@ def find_programs(chosen: Iterable[ChosenNet], paths: Paths) -> PluginPrograms:
     everywhere = (*paths.plugin_dirs, *paths.cni_dirs)
     own = _kept_programs(filter(known.__contains__, kinds), paths.plugin_dirs)
     others = _kept_programs((kind for kind in kinds if kind not in known), everywhere)
-    fuller = _kept_programs((plugin.type for plugin in plugins if plugin.beyond), everywhere)
+    asking = [each for plugin in plugins for each in (plugin, plugin.ipam) if each.beyond]
+    fuller = _kept_programs((each.type for each in asking), everywhere)
     return PluginPrograms((*own, *others), everywhere, fuller)
 
 

@@ -37,8 +37,8 @@ class Portmap(Value):
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Portmap:
-        """Read conditions, for which CNI's program is executed, see shared."""
-        return cls(beyond(fields, _BEYOND))
+        """Read conditions and snat, for which CNI's program is executed, see shared."""
+        return cls((*beyond(fields, _BEYOND), *(() if fields.boolean("snat", True) else ("snat",))))
 
     def steps(self, _options: LinkOptions, _place: Place) -> Iterator[NetStep]:
         """None: ports are published once all networks are there, see attach."""

@@ -11,7 +11,7 @@ from ...errors import InvalidSpec
 from ...value import Value
 from ..result import NetInterface
 from ..steps import POD_SIDE, BringUp, MakeLink, MakeTap, MoveLink
-from .shared import link_name, made, on_link_addresses, pod_switches, route_steps
+from .shared import beyond, link_name, made, on_link_addresses, pod_switches, route_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..steps import NetStep
 
 # The members that name a device, in the order in which they count.
+_BEYOND = ("selinuxContext", "bridge")  # of tap
 _NAMES_OF_DEVICE = ("device", "hwaddr", "kernelpath", "pciBusID")
 
 
@@ -56,18 +57,22 @@ class Dummy(Value):
 class Tap(Value):
     """An interface whose packets a program of the pod reads, such as a virtual machine.
 
-    owner, group: the users who may, -1 for root alone.
+    owner, group: the users who may, -1 for root alone. beyond: see shared.
     """
 
     owner: int = -1
     group: int = -1
     multi_queue: bool = False
+    beyond: tuple[str, ...] = ()
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Tap:
         """Read owner, group and multiQueue. Raises InvalidSpec with the place."""
         return cls(
-            fields.integer("owner", -1), fields.integer("group", -1), fields.boolean("multiQueue", False)
+            fields.integer("owner", -1),
+            fields.integer("group", -1),
+            fields.boolean("multiQueue", False),
+            beyond(fields, _BEYOND),
         )
 
     def steps(self, options: LinkOptions, place: Place) -> Iterator[NetStep]:

@@ -215,6 +215,7 @@ BEYOND = (
     ({"type": "bridge", "vlan": 100}, "vlan"),
     ({"type": "bridge", "macspoofchk": True, "vlan": 0}, "macspoofchk"),
     ({"type": "portmap", "conditionsV4": ["!", "-d", "192.0.2.0/24"]}, "conditionsV4"),
+    ({"type": "portmap", "snat": False}, "snat"),
     ({"type": "bandwidth", "unshapedSubnets": ["10.0.0.0/8"]}, "unshapedSubnets"),
 )
 
@@ -235,12 +236,33 @@ def test_members_that_are_not_built_in_need_the_program_of_their_type(
     kind = str(plugin["type"])
     with pytest.raises(NotFound, match=f'plugin "{kind}"') as caught:
         plan_of(PluginPrograms(), plugin)
-    assert f"the built-in {kind} has no {member}: take it out" in caught.value.hint
+    assert f"what is built in of {kind} has no {member}: take it out" in caught.value.hint
     found = plan_of(PluginPrograms(fuller=((kind, f"/opt/cni/bin/{kind}"),)), plugin)
     assert found.attachments[0].conf.plugins[-1].program == f"/opt/cni/bin/{kind}"
     # What asks for nothing more stays built in, although the program is there.
     plain = plan_of(PluginPrograms(fuller=((kind, f"/opt/cni/bin/{kind}"),)), {**plugin, member: None})
     assert plain.attachments[0].conf.plugins[-1].is_built_in
+
+
+@pytest.mark.behaviour("E11")
+def test_name_servers_of_a_file_need_the_program_of_host_local() -> None:
+    ipam = {"type": "host-local", "subnet": "10.1.0.0/24", "resolvConf": "/etc/resolv.conf"}
+    bridge = {"type": "bridge", "ipam": ipam}
+    with pytest.raises(NotFound, match='plugin "host-local"') as caught:
+        plan_of(PluginPrograms(), bridge)
+    assert "has no resolvConf" in caught.value.hint
+    found = plan_of(PluginPrograms(fuller=(("host-local", "/opt/cni/bin/host-local"),)), bridge)
+    (plugin,) = found.attachments[0].conf.plugins
+    assert (plugin.program, plugin.ipam_program) == ("", "/opt/cni/bin/host-local")
+
+
+def test_static_addresses_may_have_name_servers() -> None:
+    ipam = {"type": "static", "addresses": [{"address": "10.5.0.2/24"}], "dns": {"nameservers": ["10.5.0.1"]}}
+    (attachment,) = plan_of(PluginPrograms(), {"type": "bridge", "ipam": ipam}).attachments
+    assert attachment.conf.main.dns.nameservers == ("10.5.0.1",)
+    dns = {"nameservers": ["10.5.0.9"]}
+    (attachment,) = plan_of(PluginPrograms(), {"type": "bridge", "ipam": ipam, "dns": dns}).attachments
+    assert attachment.conf.main.dns.nameservers == ("10.5.0.9",)
 
 
 @pytest.mark.parametrize("found", ["found", "fuller"])
