@@ -503,7 +503,7 @@ MOUNT_POINT = {
 PORT = {
     "name": {"type": "str", "required": True},
     "port": {"type": "int", "required": True},
-    "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+    "protocol": {"type": "str", "choices": ["tcp", "udp", "sctp"], "default": "tcp"},
     "count": {"type": "int", "default": 1},
     "socket_activated": {"type": "bool", "default": False},
 }

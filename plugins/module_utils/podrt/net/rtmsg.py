@@ -86,9 +86,6 @@ IFADDR_BYTES = _IFADDR.size
 _RTMSG = Struct("=BBBBBBBBI")
 
 
-NO_MORE: Mapping[str, int] = {}
-
-
 class NetlinkRequest(Value):
     """A request: its type, its flags beside REQUEST and ACK, its body, and its purpose, for errors."""
 
@@ -239,12 +236,12 @@ def new_route(
     index: int,
     dst: Subnet,
     gateway: Address | None = None,
-    more: Mapping[str, int] = NO_MORE,
+    more: Mapping[str, int] | None = None,
     source: Address | None = None,
 ) -> NetlinkRequest:
     """Add a route through an interface: on-link, or by a gateway. more: see Route; source: see AddRoute."""
     scope = _RT_SCOPE_UNIVERSE if gateway or dst.bits != V4_BITS else _RT_SCOPE_LINK
-    scope = more.get("scope", scope)
+    scope = more.get("scope", scope) if more else scope
     family = dst.base.family
     body = _RTMSG.pack(family, dst.prefix, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
     if dst.prefix:
