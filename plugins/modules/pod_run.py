@@ -225,7 +225,7 @@ pod:
           description: The name of the network.
           type: str
         ip:
-          description: The address of the pod.
+          description: The IPv4 address of the pod, or its first IPv6 address if it has none.
           type: str
         interface:
           description: The interface in the pod.

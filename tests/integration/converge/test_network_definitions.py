@@ -111,6 +111,26 @@ def test_a_larger_network_is_no_obstacle_for_the_tasks_of_its_pods(host: Host) -
     assert host.pod(name="db", networks=["br"])["changed"] is False
 
 
+def test_a_pod_that_could_not_join_again_is_told_of_before_anything_changes(host: Host) -> None:
+    net(host)
+    pod = host.pod(networks=["br:IP=10.78.0.77"])["pod"]
+    other = ["10.79.0.0/24", "fd00:78::/64"]
+    said = "pod web cannot join the changed network: it has IP=10.78.0.77, and 10.78.0.77 not in network"
+    for check in (True, False):
+        failed = net(host, check=check, subnets=other, restart_pods=True)
+        assert failed["failed"] and said in failed["msg"]
+    assert host.pod(networks=["br:IP=10.78.0.77"])["changed"] is False
+    changed = net(host, subnets=other)
+    assert any(said in warning for warning in changed["warnings"])
+    assert changed["affected_pods"] == [{"name": "web", "uuid": pod["uuid"]}]
+
+
+def test_pods_that_have_ipv6_alone_say_their_address(host: Host) -> None:
+    net(host, subnets=["fd00:78::/64"])
+    (joined,) = host.pod(networks=["br"])["pod"]["networks"]
+    assert joined["ip"] == "fd00:78::2"
+
+
 def test_pods_that_are_moved_keep_the_addresses_that_fit(host: Host) -> None:
     net(host)
     for name in ("first", "web", "db"):

@@ -106,8 +106,8 @@ def _when(then: float | None, now: float, full: bool) -> str:
 
 
 def networks(found: Sequence[NetStatus]) -> str:
-    """NAME:ip4=ADDRESS, joined by commas."""
-    return ", ".join(f"{net.net_name}:ip4={net.ip}" for net in found if net.ip)
+    """NAME:ip4=ADDRESS, joined by commas; ip6 for a pod that has no other."""
+    return ", ".join(f"{net.net_name}:ip{6 if ':' in net.ip else 4}={net.ip}" for net in found if net.ip)
 
 
 def status_lines(pod: PodStatus) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..appc.alphabet import ALNUM, is_word
-from ..errors import InvalidSpec, NotFound
+from ..errors import Corrupt, InvalidSpec, NotFound, reason_of
 from ..fields import Fields, parse_json
 from ..host.files import entries
 from ..host.paths import NET_D
@@ -130,7 +130,7 @@ def load_confs(
 
     report receives a warning for each file that is ignored or that replaces another network. Files without a usable
     name are among them, since one of them may be the network that is asked for.
-    Raises OSError for a file that cannot be read.
+    Raises OSError for a directory that cannot be read.
     """
     known = {conf.name: conf for conf in (NetConf.parse(raw.encode(), name) for name, raw in _BUILT_IN)}
     nameless: list[NetConf] = []
@@ -208,7 +208,7 @@ def _name(fields: Fields) -> str:
     if not is_word(name, _NAME, ALNUM) or len(name) > _LONGEST_NAME:
         raise InvalidSpec(
             f'"{name}" is not a valid network name',
-            "use letters, digits, underscores, dots and dashes",
+            f"use at most {_LONGEST_NAME} letters, digits, underscores, dots and dashes; begin with a letter or a digit",
             where=fields.where_of("name"),
         )
     return name
@@ -226,14 +226,22 @@ def _read_dir(directory: str) -> list[NetConf]:
 
 
 def _read_file(directory: str, name: str) -> NetConf:
-    """A network; a file that other users can write is kept as its flaw, which pods on other networks can ignore."""
+    """A network. What keeps a file from being used is its flaw, which pods on other networks can ignore."""
     path = os.path.join(directory, name)
-    conf = NetConf.read(read_trusted(path), name, directory)
+    try:
+        conf = NetConf.read(read_trusted(path), name, directory)
+    except (Corrupt, OSError) as err:
+        return NetConf("", file_name=name, directory=directory, flaw=_unread(path, err))
     try:
         check_kept(path)
     except InvalidSpec as err:
         return conf.replace(flaw=err)
     return conf
+
+
+def _unread(path: str, err: Corrupt | OSError) -> InvalidSpec:
+    reason = err.message if isinstance(err, Corrupt) else reason_of(err)
+    return InvalidSpec(reason, "have a regular file there, or remove it", where=path)
 
 
 def _first_of_each_name(confs: Iterable[NetConf], report: Callable[[str], None] | None) -> dict[str, NetConf]:

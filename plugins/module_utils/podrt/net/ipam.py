@@ -27,12 +27,13 @@ class NetDns(Value):
         if value is None:
             return cls()
         fields = Fields(value, where)
-        return cls(
-            fields.strings("nameservers"),
-            fields.text("domain", ""),
-            fields.strings("search"),
-            fields.strings("options"),
-        )
+        for name in ("nameservers", "search", "options"):
+            for at, word in enumerate(fields.strings(name)):
+                _check_word(word, f"{fields.where_of(name)}[{at}]")
+        domain = fields.text("domain", "")
+        if domain:
+            _check_word(domain, fields.where_of("domain"))
+        return cls(fields.strings("nameservers"), domain, fields.strings("search"), fields.strings("options"))
 
     def to_json(self) -> dict[str, object]:
         """CNI's dns object without empty members."""
@@ -78,6 +79,14 @@ class Ipam(Value):
             fields.text("dataDir", ""),
             NetDns.from_json(fields.raw("dns"), fields.where_of("dns")) if kind == "static" else NetDns(),
             ("resolvConf",) if kind == "host-local" and fields.text("resolvConf", "") else (),
+        )
+
+
+def _check_word(word: str, where: str) -> None:
+    """Raise InvalidSpec for what would be more than one word of a resolv.conf, or another line."""
+    if not word or not word.isprintable() or any(sign in word for sign in " #;"):
+        raise InvalidSpec(
+            f"{word!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
         )
 
 

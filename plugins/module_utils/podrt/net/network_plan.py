@@ -219,7 +219,7 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
         args = NetArgs.of(net.args, net.conf.name, strict=is_built_in)
         attachment = Attachment(resolved, index, args)
         if is_built_in:
-            _check_args(resolved.conf, args)
+            check_args(resolved.conf, args)
         _check_chain(resolved.conf)
         _check_isolation(resolved.conf)
         if is_limited(resolved.conf) and not attachment.has_host_end:
@@ -280,7 +280,7 @@ def _check_isolation(conf: NetConf) -> None:
     )
 
 
-def _check_args(conf: NetConf, args: NetArgs) -> None:
+def check_args(conf: NetConf, args: NetArgs) -> None:
     """Raise InvalidSpec for what a network that is built in cannot give. Source: behaviours E14."""
     ipam, kind = conf.main.ipam, conf.type
     if args.mac and kind in _WITHOUT_MAC:

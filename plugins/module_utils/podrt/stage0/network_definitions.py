@@ -155,6 +155,7 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
     present = own[0] if own else defining(files).get(spec.name)
     subnets = _choose_subnets(host, spec, files, present)
     conf = _same(present, spec, subnets) if present and not present.made else None
+    change = None
     if conf is None:
         if own and not own[0].made:
             raise _not_ours(
@@ -162,9 +163,12 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
             )
         change = _written(host, spec, subnets, own)
         conf = check_conf(change.raw, os.path.basename(change.path))
-        if change.differences:
-            yield change.with_impact("restart" if _outdated(users, conf) else "none")
-    return (yield from _settled(conf, _outdated(users, conf), restart=restart))
+    outdated = _outdated(users, conf)
+    unfit = _check_fit(outdated, conf, restart=restart, where="subnets")
+    if change and change.differences:
+        yield change.with_impact("restart" if outdated else "none")
+    settled = yield from _settled(conf, outdated, restart=restart)
+    return settled.replace(warnings=(*unfit, *settled.warnings))
 
 
 def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[Defined]:
@@ -178,6 +182,8 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
     if foreign:
         raise _not_ours(name, foreign[0], "remove the file yourself")
     left = defining([file for file in files if file not in own]).get(name)
+    outdated = _outdated(_users(host, name), left.conf) if left and left.conf else ()
+    unfit = _check_fit(outdated, left.conf, restart=restart, where="name") if left and left.conf else ()
     if own:
         if left is None:
             _check_unused(host, name)
@@ -186,9 +192,9 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
         yield RemoveNetwork(f'network "{name}"', (difference,), name, paths, left is None)
     if left is None or left.conf is None:
         return Defined(None)
-    settled = yield from _settled(left.conf, _outdated(_users(host, name), left.conf), restart=restart)
+    settled = yield from _settled(left.conf, outdated, restart=restart)
     said = f'network "{name}" is still defined: {_origin(left)}'
-    return settled.replace(warnings=(said, *settled.warnings))
+    return settled.replace(warnings=(said, *unfit, *settled.warnings))
 
 
 def _settled(conf: NetConf, outdated: tuple[NetworkUser, ...], *, restart: bool) -> Plan[Defined]:
@@ -363,6 +369,28 @@ def _rejoin(conf: NetConf, users: Sequence[NetworkUser]) -> Iterator[Change]:
         path = f"pods.{user.name}.networks.{conf.name}"
         difference = difference_of(path, user.conf or conf, conf)
         yield RejoinNetwork(f'pod "{user.name}"', (difference,), user.name, user.uuid)
+
+
+def _check_fit(users: Sequence[NetworkUser], conf: NetConf, *, restart: bool, where: str) -> tuple[str, ...]:
+    """A sentence for each pod that could not join the network; raises Conflict if it is to be restarted there."""
+    unfit = tuple(_unfit(users, conf))
+    if unfit and restart:
+        raise Conflict(unfit[0], "describe that pod otherwise first, or remove it", where=where)
+    return unfit
+
+
+def _unfit(users: Sequence[NetworkUser], conf: NetConf) -> Iterator[str]:
+    """A sentence for each pod that asks for an address that the network does not give any more."""
+    if conf.main.ipam.type != "host-local":
+        return
+    from ..net.netargs import NetArgs, pairs_of
+    from ..net.network_plan import check_args
+
+    for user in users:
+        try:
+            check_args(conf, NetArgs.of(pairs_of(user.args), conf.name, strict=False))
+        except InvalidSpec as err:
+            yield f"pod {user.shown} cannot join the changed network: it has {user.args}, and {err.message}"
 
 
 def _is_movable(user: NetworkUser) -> bool:

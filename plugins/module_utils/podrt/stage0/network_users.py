@@ -26,7 +26,7 @@ class NetworkUser(Value):
     """A pod of a network. network: "" where its networks cannot be read, so that it may be of any.
 
     conf: what it has joined, None before that, or where that cannot be read. host_if: its interface on the host.
-    elsewhere: its data directory, "" for the one of this host's tasks.
+    elsewhere: its data directory, "" for the one of this host's tasks. args: what it asks for, K=V;K2=V2.
     """
 
     network: str
@@ -37,6 +37,7 @@ class NetworkUser(Value):
     conf: NetConf | None = None
     host_if: str = ""
     elsewhere: str = ""
+    args: str = ""
 
     @property
     def shown(self) -> str:
@@ -98,6 +99,7 @@ def _uses(host: Host, pod: Pod, *, running: bool) -> Iterator[NetworkUser]:
             _copy(place, info),
             info.host_if,
             elsewhere,
+            info.args,
         )
     for request in runspec.networks if not joined else ():
         yield NetworkUser(request.name, pod.uuid, runspec.name, running, elsewhere=elsewhere)

@@ -14,7 +14,7 @@ from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import TypeVar
 
     from ..appc.pod import PodManifest, RuntimeApp
@@ -198,6 +198,12 @@ def _restarts(pod: Pod, app: str) -> RestartCounts | None:
     return read_restarts(pod.dir, app)
 
 
+def _address_of(record: Mapping[str, object]) -> str:
+    """The IPv4 address of an interface, or else its first of IPv6, "" without one."""
+    held = record.get("addresses")
+    return str(record.get("ip") or (held[0] if isinstance(held, list) and held else ""))
+
+
 def _networks(pod: Pod) -> tuple[NetStatus, ...]:
     """What net-info.json says, with members of later releases. Raises Corrupt, OSError."""
     from ..net.info import read_records  # most pods of a list may have none
@@ -205,7 +211,7 @@ def _networks(pod: Pod) -> tuple[NetStatus, ...]:
     return tuple(
         NetStatus(
             str(record.get("netName", "")),
-            str(record.get("ip", "")),
+            _address_of(record),
             str(record.get("ifName", "")),
             json.dumps(record, sort_keys=True),
         )

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pathlib
 
 import pytest
@@ -111,6 +113,35 @@ def test_a_file_that_makes_no_sense_concerns_those_whose_network_is_not_found(
     with pytest.raises(InvalidSpec, match=r"10-a\.conf"):
         choose(confs, parse_requests("all"))
     assert told == [] or told[0].startswith(f"ignoring {tmp_path}/net.d/10-a.conf: ")
+
+
+@pytest.mark.parametrize("kind", ["directory", "dangling", "pipe", "device"])
+def test_what_is_no_file_keeps_no_pod_from_other_networks(tmp_path: pathlib.Path, kind: str) -> None:
+    put(tmp_path, "20-b.conf", "b")
+    odd = tmp_path / "net.d" / "10-a.conf"
+    if kind == "directory":
+        odd.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to("/dev/zero" if kind == "device" else "/nonexistent")
+    told: list[str] = []
+    confs = load_confs([str(tmp_path)], told.append)
+    assert [net.conf.name for net in choose(confs, parse_requests("b,default"))] == ["b", "default"]
+    (said,) = told
+    assert said.startswith(f"ignoring {odd}: {odd}: ")
+
+
+@pytest.mark.parametrize("word", ["a\nnameserver 192.0.2.66", "a b", "a;b", "a#b", "", "a\u2028b"])
+@pytest.mark.parametrize("member", ["nameservers", "search", "options", "domain"])
+def test_words_of_dns_make_no_lines(member: str, word: str) -> None:
+    value = word if member == "domain" else ["x", word]
+    if member == "domain" and not word:
+        return
+    text = json.dumps({"name": "a", "type": "ptp", "dns": {member: value}})
+    with pytest.raises(InvalidSpec, match="is not one word") as caught:
+        NetConf.parse(text.encode(), "a.conf")
+    assert str(caught.value.facts["where"]).startswith(f"a.conf.dns.{member}")
 
 
 def test_a_list_is_a_chain_of_plugins(tmp_path: pathlib.Path) -> None:

@@ -78,10 +78,20 @@ def test_a_wanted_address_is_chosen() -> None:
     ("wanted", "error", "message"),
     [
         ("10.0.0.1", InvalidSpec, "10.0.0.1 not in network: 172.16.28.0/24"),
+        (
+            "172.16.28.0",
+            InvalidSpec,
+            "172.16.28.0 is no address of a pod: it means 172.16.28.0/24 itself, or all of it",
+        ),
+        (
+            "172.16.28.255",
+            InvalidSpec,
+            "172.16.28.255 is no address of a pod: it means 172.16.28.0/24 itself, or all of it",
+        ),
         ("172.16.28.1", InvalidSpec, "requested IP must differ gateway IP"),
         ("172.16.28.9", Conflict, 'requested IP address "172.16.28.9" is not available in network: net'),
     ],
-    ids=["outside", "gateway", "taken"],
+    ids=["outside", "subnet", "broadcast", "gateway", "taken"],
 )
 def test_a_wanted_address_that_cannot_be_is_refused(
     wanted: str, error: type[Exception], message: str
