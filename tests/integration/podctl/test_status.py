@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -103,7 +104,8 @@ def test_waiting_for_the_end_of_a_real_pod(pods: PodHost) -> None:
     flags = ("--wait", "--wait=", "--wait=true", "--wait=1", "--wait=-1s", "--wait=1m")
     waiting = [pods.background("status", flag, uuid) for flag in flags]
     assert all(process.poll() is None for process in waiting)
-    pods.ok("enter", uuid, "/bin/touch", "/tmp/go")
+    # The pod may end before what has entered it, and takes that along.
+    assert pods.podctl("enter", uuid, "/bin/touch", "/tmp/go").status in (0, -signal.SIGKILL)
     for flag, process in zip(flags, waiting):
         out, err = process.communicate(timeout=30)
         assert (process.returncode, "app-busybox=7" in out.splitlines()) == (0, True), (flag, err)
@@ -193,7 +195,8 @@ def test_stop_tells_of_each_pod_and_does_not_wait(pods: PodHost) -> None:
     assert done.err.splitlines()[-1] == "stop: failed to stop 2 pod(s)"
     assert f'no matches found for "{MISSING}"' in done.err
     assert pods.state(slow) == "running"
-    pods.ok("enter", slow, "/bin/touch", "/tmp/go")
+    # The pod may end before what has entered it, and takes that along.
+    assert pods.podctl("enter", slow, "/bin/touch", "/tmp/go").status in (0, -signal.SIGKILL)
     assert pods.wait(slow)[-1] == "app-busybox=0"
     assert pods.ok("stop", slow) == f'pod "{slow}" is already stopped'
 

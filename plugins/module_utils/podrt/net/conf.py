@@ -208,7 +208,7 @@ def _name(fields: Fields) -> str:
     if not is_word(name, _NAME, ALNUM) or len(name) > _LONGEST_NAME:
         raise InvalidSpec(
             f'"{name}" is not a valid network name',
-            f"use at most {_LONGEST_NAME} letters, digits, underscores, dots and dashes; begin with a letter or a digit",
+            f"use at most {_LONGEST_NAME} letters, digits, underscores, dots and dashes; begin with no sign",
             where=fields.where_of("name"),
         )
     return name
