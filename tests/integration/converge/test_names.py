@@ -44,7 +44,7 @@ def test_a_name_goes_with_its_pod_and_comes_with_the_one_that_replaces_it(named:
     before = named.hosts(web)
     assert len(before) == 6
     named.host.task("pod_run", name="db", state="stopped")
-    eventually(lambda: not any("db" in line for line in named.hosts(web)))
+    eventually(lambda: not any("db" in line.split() for line in named.hosts(web)))
     assert named.finds(web, "db") == ""
     again = named.host.task("pod_run", name="db", state="started", insecure_options=["image"])["pod"]
     assert named.finds(web, "db") == named.addresses(again)[0]
