@@ -21,7 +21,6 @@ from .plan import gateway_link, steps_of
 from .result import NetResult, result_of_addresses
 from .rtsocket import RouteSocket
 from .rules import PodRules, on_record, rules_of_record, targets_of
-from .shaping import shape_of
 from .steps import (
     HOST_SIDE,
     MAKING,
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
 
 # Steps that runtimes without podrt/net/switches.py do not know; pods of these are left as they were joined.
 LATER = (BringUp, IgnoreRouters)
+_BANDWIDTH = "bandwidth"
 # The bound on a file that an app can make longer: some 8000 routes, which take 40 ms.
 _MOST_BYTES = 1 << 20
 
@@ -84,8 +84,10 @@ class Joined(Value):
     def steps(self) -> tuple[NetStep, ...]:
         """The steps that made it."""
         steps = steps_of(self.conf, self.place)
-        if self.limit < 0:
+        if self.limit <= 0 and (self.limit < 0 or all(each.type != _BANDWIDTH for each in self.conf.plugins)):
             return steps
+        from .shaping import shape_of  # for the few that are limited
+
         return (*steps, *shape_of(self.conf, self.place, self.host_if, self.limit))
 
     @property

@@ -14,7 +14,6 @@ from ..appc.alphabet import ALNUM, is_made_of
 from ..value import Value
 from .addresses import Address
 from .elements import GUARD_SETS, GUARD_TABLE, ISOLATION_SETS, Element
-from .isolation import packed_key
 from .rtmsg import NLM_F_DUMP, NetlinkRequest, attribute, attributes
 from .rtsocket import NETLINK_NETFILTER, RouteSocket
 
@@ -112,7 +111,13 @@ class NetfilterSocket(RouteSocket):
 
 def _question(element: Element) -> NetlinkRequest:
     is_typed = element.container in ISOLATION_SETS
-    key = attribute(_VALUE, packed_key(element) if is_typed else b"".join(map(_packed, element.key)))
+    if is_typed:
+        from .isolation import packed_key  # for few pods
+
+        packed = packed_key(element)
+    else:
+        packed = b"".join(map(_packed, element.key))
+    key = attribute(_VALUE, packed)
     elements = attribute(_ELEMENT | _NESTED, attribute(_KEY | _NESTED, key))
     body = (
         _in_table(element.table)

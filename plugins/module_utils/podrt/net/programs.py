@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import InvalidSpec, NotFound
+from ..errors import NotFound
 from ..host.reading import check_kept
 from ..value import Value
 from .kinds import FLANNEL, IPAM_TYPES, TYPES
@@ -36,12 +36,6 @@ class PluginPrograms(Value):
 
     def _resolved(self, conf: NetConf, plugin: Plugin) -> Plugin:
         program = self._of(conf, plugin.type, TYPES, plugin.beyond)
-        if program and getattr(plugin.own, "isolated", False):
-            raise InvalidSpec(
-                f'network "{conf.name}" is isolated, and {program} does not isolate pods',
-                f"take out isolated{''.join(f' or {name}' for name in plugin.beyond)}",
-                where=conf.file_name,
-            )
         # A program that makes the interface executes that of its IPAM itself.
         ipam_program = "" if program else self._of(conf, plugin.ipam.type, IPAM_TYPES, plugin.ipam.beyond)
         return plugin.replace(program=program, ipam_program=ipam_program)

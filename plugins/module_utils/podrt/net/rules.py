@@ -26,7 +26,6 @@ from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, OURS, SOURCES, TABLE, TABLE6, Element
 from .guard import GUARD, guards_of
 from .info import HeldPorts
-from .isolation import ISOLATION, NetworkChain, chains_of, isolation_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..appc.ports import ExposedPort
     from .info import NetInfo
+    from .isolation import NetworkChain
 
 _LONGEST_UUID = 64
 # What the names of chains of subnets begin with.
@@ -178,8 +178,14 @@ class PodRules(Value):
 
     def guarded(self, uuid: str, infos: Sequence[NetInfo]) -> PodRules:
         """These rules, and the elements that keep the pod to its addresses."""
-        elements = (*self.elements, *guards_of(uuid, infos), *isolation_of(uuid, infos))
-        return self.replace(elements=elements, isolated=chains_of(infos))
+        guarded = self.replace(elements=(*self.elements, *guards_of(uuid, infos)))
+        if not any(info.isolated for info in infos):
+            return guarded
+        from .isolation import chains_of, isolation_of  # for few pods
+
+        return guarded.replace(
+            elements=(*guarded.elements, *isolation_of(uuid, infos)), isolated=chains_of(infos)
+        )
 
     @property
     def additions(self) -> str:
@@ -190,7 +196,11 @@ class PodRules(Value):
     def everything(self) -> str:
         """The commands for tables in any state, or missing."""
         six = SKELETON6 if any(element.six for element in self.elements) else ""
-        isolation = (ISOLATION if self.isolated else "", *(chain.definition for chain in self.isolated))
+        isolation = [chain.definition for chain in self.isolated]
+        if isolation:
+            from .isolation import ISOLATION  # for few pods
+
+            isolation.insert(0, ISOLATION)
         chains = (chain.definition for chain in self.chains)
         return SKELETON + six + "".join((*isolation, *chains)) + self.additions
 

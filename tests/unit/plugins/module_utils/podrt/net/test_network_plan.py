@@ -269,7 +269,7 @@ def test_static_addresses_may_have_name_servers() -> None:
 def test_a_program_does_not_take_the_place_of_what_isolates_pods(found: str) -> None:
     programs = PluginPrograms(**{found: (("bridge", "/opt/cni/bin/bridge"),)})
     plugin = {"type": "bridge", "isolated": True, **({"vlan": 100} if found == "fuller" else {})}
-    with pytest.raises(InvalidSpec, match="is isolated, and /opt/cni/bin/bridge does not isolate pods"):
+    with pytest.raises(InvalidSpec, match="isolated"):
         plan_of(programs, plugin)
 
 
