@@ -8,6 +8,8 @@ Names that every start and every task checks are checked by this, not by regular
 
 from __future__ import annotations
 
+from ..errors import InvalidSpec
+
 DIGITS = "0123456789"
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 UPPER = LOWER.upper()
@@ -15,6 +17,14 @@ LETTERS = LOWER + UPPER
 ALNUM = LETTERS + DIGITS
 LOWER_ALNUM = LOWER + DIGITS
 HEX = DIGITS + "abcdef"
+
+
+def check_single_word(text: str, where: str) -> None:
+    """Raise InvalidSpec for what would be more than one word of a line of resolv.conf or hosts, or another line."""
+    if text.split() != [text] or not text.isprintable() or "#" in text or ";" in text:
+        raise InvalidSpec(
+            f"{text!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
+        )
 
 
 def is_made_of(text: str, alphabet: str) -> bool:

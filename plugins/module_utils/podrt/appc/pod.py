@@ -14,6 +14,8 @@ from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_re
 from .ports import ExposedPort
 from .volumes import HostVolume, Mount, NamedVolume, Tmpfs, app_path, volume_of
 
+NETWORK_BANDWIDTH = "resource/network-bandwidth"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .isolators import Isolator
@@ -176,6 +178,13 @@ class PodManifest(Value):
     def app(self, name: str) -> RuntimeApp | None:
         """The app with a name, or None."""
         return next((app for app in self.apps if app.name == name), None)
+
+    @property
+    def network_limit(self) -> int:
+        """The bits a second that each interface may send, and receive; 0 for any. See net.rates."""
+        isolators = (*self.isolators, *(each for app in self.apps if app.app for each in app.app.isolators))
+        limits = (getattr(each, "limit", 0) for each in isolators if each.name == NETWORK_BANDWIDTH)
+        return min(limits, default=0)
 
     def mounted(self, app: RuntimeApp) -> tuple[Mounted, ...]:
         """The mounts of an app in their order; without a volume of the pod, volume=None. Source: behaviours C21."""

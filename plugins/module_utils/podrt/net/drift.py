@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 # Steps that runtimes without podrt/net/switches.py do not know; pods of these are left as they were joined.
 LATER = (BringUp, IgnoreRouters)
-_BANDWIDTH = "bandwidth"
 # The bound on a file that an app can make longer: some 8000 routes, which take 40 ms.
 _MOST_BYTES = 1 << 20
 
@@ -84,7 +83,8 @@ class Joined(Value):
     def steps(self) -> tuple[NetStep, ...]:
         """The steps that made it."""
         steps = steps_of(self.conf, self.place)
-        if self.limit <= 0 and (self.limit < 0 or all(each.type != _BANDWIDTH for each in self.conf.plugins)):
+        limited = self.limit > 0 or any(plugin.limits_rates for plugin in self.conf.plugins)
+        if self.limit < 0 or not limited:
             return steps
         from .shaping import shape_of  # for the few that are limited
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ..appc.alphabet import check_single_word
 from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
@@ -29,10 +30,10 @@ class NetDns(Value):
         fields = Fields(value, where)
         for name in ("nameservers", "search", "options"):
             for at, word in enumerate(fields.strings(name)):
-                _check_word(word, f"{fields.where_of(name)}[{at}]")
+                check_single_word(word, f"{fields.where_of(name)}[{at}]")
         domain = fields.text("domain", "")
         if domain:
-            _check_word(domain, fields.where_of("domain"))
+            check_single_word(domain, fields.where_of("domain"))
         return cls(fields.strings("nameservers"), domain, fields.strings("search"), fields.strings("options"))
 
     def to_json(self) -> dict[str, object]:
@@ -79,14 +80,6 @@ class Ipam(Value):
             fields.text("dataDir", ""),
             NetDns.from_json(fields.raw("dns"), fields.where_of("dns")) if kind == "static" else NetDns(),
             ("resolvConf",) if kind == "host-local" and fields.text("resolvConf", "") else (),
-        )
-
-
-def _check_word(word: str, where: str) -> None:
-    """Raise InvalidSpec for what would be more than one word of a resolv.conf, or another line."""
-    if not word or not word.isprintable() or any(sign in word for sign in " #;"):
-        raise InvalidSpec(
-            f"{word!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
         )
 
 

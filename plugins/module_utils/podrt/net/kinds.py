@@ -36,7 +36,9 @@ LINK_TYPES = (
     *("ptp", "bridge", "macvlan", "ipvlan", "vlan"),
     *("loopback", "dummy", "tap", "host-device"),
 )
-CHAINED_TYPES = ("portmap", "tuning", "sbr", "bandwidth")
+# The type, and the capability, of plugins that limit rates. Source: containernetworking/cni CONVENTIONS.md.
+BANDWIDTH = "bandwidth"
+CHAINED_TYPES = ("portmap", "tuning", "sbr", BANDWIDTH)
 TYPES = (*LINK_TYPES, *CHAINED_TYPES)
 # One that stands for another network, see flannel.
 FLANNEL = "flannel"
@@ -79,7 +81,7 @@ def _rarer(kind: str, fields: Fields) -> NetType:
 
 
 def _chained(kind: str, fields: Fields) -> NetType:
-    if kind == "bandwidth":
+    if kind == BANDWIDTH:
         from .types.bandwidth import Bandwidth
 
         return Bandwidth.from_fields(fields)

@@ -8,19 +8,21 @@ only the attempt shows, such as which address is free, are left to attach. Sourc
 
 from __future__ import annotations
 
+from ..appc.pod import NETWORK_BANDWIDTH
 from ..errors import InvalidSpec, NotFound
 from ..jsontext import dumps
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .conf import ChosenNet, NetConf
 from .elements import OURS
+from .kinds import BANDWIDTH
 from .netargs import NetArgs, check_names
 from .place import Place
 from .plan import bridge_of, has_address, not_a_bridge, steps_of
 from .plugin import PORT_MAPPINGS
 from .programs import NO_PROGRAMS, PluginPrograms
 from .ranges import Assigned, fitting_range
-from .rates import BANDWIDTH, ISOLATOR, runtime_rates
+from .rates import runtime_rates
 from .result import NetResult, result_of_addresses
 from .rules import MASQUERADED
 from .shaping import is_limited, left_to_program, shape_of
@@ -379,7 +381,7 @@ def _unlimited(plan: NetworkPlan) -> tuple[str, ...]:
         if plan.limit and not each.has_host_end and not left_to_program(each.conf)
     ]
     return tuple(
-        f'the isolator {ISOLATOR} is not applied on network "{name}": its pods have no interface of the host'
+        f'the isolator {NETWORK_BANDWIDTH} is not applied on network "{name}": its pods have no interface of the host'
         for name in names
     )
 

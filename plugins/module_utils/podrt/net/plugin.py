@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..errors import InvalidSpec
 from ..value import Value
 from .ipam import Ipam, NetDns
-from .kinds import LINK_TYPES, TYPES, net_type
+from .kinds import BANDWIDTH, LINK_TYPES, TYPES, net_type
 from .place import LinkOptions
 from .types.ptp import Ptp
 
@@ -104,6 +104,11 @@ class Plugin(Value):
     def isolates(self) -> bool:
         """Whether it keeps the pods of the network apart, see isolation."""
         return self.is_built_in and getattr(self.own, "isolated", False)
+
+    @property
+    def limits_rates(self) -> bool:
+        """Whether it limits the rates of the interface, see rates."""
+        return self.is_built_in and self.type == BANDWIDTH
 
     @property
     def meaning(self) -> Plugin:

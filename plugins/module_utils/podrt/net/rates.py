@@ -10,13 +10,6 @@ from __future__ import annotations
 
 from ..value import Value
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ..appc.pod import PodManifest
-
-# The capability of plugins that limit rates. Source: containernetworking/cni CONVENTIONS.md.
-BANDWIDTH = "bandwidth"
-ISOLATOR = "resource/network-bandwidth"
 _BYTE = 8
 # Of an isolator, which names none: what comes in a tenth of a second, and room for some packets.
 _PARTS_OF_SECOND, _LEAST_BURST = 10, 16384 * _BYTE
@@ -49,16 +42,6 @@ class Rate(Value):
 
 
 NO_RATE = Rate()
-
-
-def limit_of(manifest: PodManifest) -> int:
-    """The bits a second that each interface of a pod may send, and receive; 0 for any."""
-    isolators = (
-        *manifest.isolators,
-        *(each for app in manifest.apps if app.app for each in app.app.isolators),
-    )
-    limits = (getattr(each, "limit", 0) for each in isolators if each.name == ISOLATOR)
-    return min(limits, default=0)
 
 
 def runtime_rates(limit: int) -> dict[str, int]:

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from ..errors import InvalidSpec
+from .kinds import BANDWIDTH
 from .place import shaper_name
-from .rates import BANDWIDTH, NO_RATE, Rate
+from .rates import NO_RATE, Rate
 from .steps import ShapeLink
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ def left_to_program(conf: NetConf) -> bool:
 
 def is_limited(conf: NetConf) -> bool:
     """Whether a plugin that is built in limits the rate of a network."""
-    return any(plugin.is_built_in and plugin.type == BANDWIDTH for plugin in conf.plugins)
+    return any(plugin.limits_rates for plugin in conf.plugins)
 
 
 def shape_of(conf: NetConf, place: Place, host_if: str, limit: int) -> tuple[ShapeLink, ...]:
@@ -41,7 +42,7 @@ def shape_of(conf: NetConf, place: Place, host_if: str, limit: int) -> tuple[Sha
         return ()
     to_pod = from_pod = NO_RATE if left_to_program(conf) else Rate.of_limit(limit)
     for plugin in conf.plugins:
-        if plugin.is_built_in and plugin.type == BANDWIDTH:
+        if plugin.limits_rates:
             to_pod = to_pod.with_limit(getattr(plugin.own, "ingress", NO_RATE))
             from_pod = from_pod.with_limit(getattr(plugin.own, "egress", NO_RATE))
     if not (to_pod.bits or from_pod.bits):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ..appc.alphabet import check_single_word
 from ..appc.ports import check_address
 from ..appc.volumes import LEAST_TMPFS, MOST_TMPFS
 from ..errors import InvalidSpec
@@ -40,7 +41,6 @@ _HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"
 # An alias is on one short line with an IPv6 address, see net.slots, and is no address itself.
 _ALIAS, _LONGEST_ALIAS = r"(?=.*[A-Za-z])[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", 80
 _LOCAL = ("localhost", "localhost.localdomain", "ip6-localhost")
-_WORD = r"[^\s#;]+"  # of resolv.conf and /etc/hosts, where a line and a comment end it
 _LARGEST_FILE = 2**63 - 1
 _MOST_LOGS = 16
 
@@ -89,9 +89,9 @@ class Dns(Value):
             check_address(server, f"dns[{index}]", "Invalid IP passed to --dns")
         for texts, where in ((self.search, "dns_search"), (self.options, "dns_options")):
             for index, text in enumerate(texts):
-                _check_word(text, f"{where}[{index}]")
+                check_single_word(text, f"{where}[{index}]")
         if self.domain:
-            _check_word(self.domain, "dns_domain")
+            check_single_word(self.domain, "dns_domain")
 
 
 def _check_alone(special: str, others: bool, more: bool) -> None:
@@ -141,7 +141,7 @@ class HostsFile(Value):
             if not names:
                 raise InvalidSpec("an address needs a name", 'write names: ["..."]', where=where)
             for at, name in enumerate(names):
-                _check_word(name, f"{where}[{at}]")
+                check_single_word(name, f"{where}[{at}]")
 
 
 def hosts_entry_of(fields: Fields) -> tuple[str, tuple[str, ...]]:
@@ -320,13 +320,6 @@ class RunSpec(Value):
             **({"names": True} if self.names else {}),
             **({"aliases": list(self.aliases)} if self.aliases else {}),
         }
-
-
-def _check_word(text: str, where: str) -> None:
-    if not _matches(_WORD, text):
-        raise InvalidSpec(
-            f"{text!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
-        )
 
 
 def _check_alias(alias: str, where: str) -> None:

@@ -12,7 +12,6 @@ import os
 from ..errors import Corrupt, NotFound, PodError, reason_of
 from ..net.drift import LATER, find_drift, read_joined
 from ..net.info import read_net_info
-from ..net.rates import limit_of
 from ..net.rules import forwards_of
 from ..pod import cgroups
 from ..pod.documents import stage1_of
@@ -152,7 +151,7 @@ def _networks(subject: _Subject) -> DriftReport:
         raise Corrupt("the record of its networks is missing", "restart the pod")
     unknown = () if subject.knows_switches else LATER
     forwards = forwards_of(subject.manifest)
-    limit = limit_of(subject.manifest)
+    limit = subject.manifest.network_limit
     drift = subject.host.ask(find_drift, subject.pid, joined, infos, forwards, limit=limit, unknown=unknown)
     seen = DriftReport(
         tuple(_network_differences(subject, [request.name for request in runspec.networks], joined, drift))

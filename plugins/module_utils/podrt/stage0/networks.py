@@ -120,7 +120,6 @@ def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | 
         return None
     from ..net.network_plan import network_plan
     from ..net.programs import find_programs
-    from ..net.rates import limit_of
     from ..net.rules import forwards_of
 
     try:
@@ -128,7 +127,7 @@ def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | 
         programs = find_programs(chosen, host.paths)
     except OSError as err:
         raise HostFailure.of(_UNREADABLE, err) from err
-    return network_plan(chosen, forwards_of(manifest, supposed=True), programs, limit_of(manifest))
+    return network_plan(chosen, forwards_of(manifest, supposed=True), programs, manifest.network_limit)
 
 
 def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:

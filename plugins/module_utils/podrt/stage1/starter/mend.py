@@ -10,7 +10,6 @@ import os
 from ...errors import Conflict, HostFailure, PodError
 from ...net.drift import find_drift, read_joined
 from ...net.mend import mend as mend_networks
-from ...net.rates import limit_of
 from ...net.rules import forwards_of, on_record
 from ...pod import cgroups, documents
 from ...pod.lifecycle import PodState
@@ -62,7 +61,7 @@ def _mend_networks(host: Host, pod: Pod, pid: int, manifest: PodManifest) -> Non
     if not joined:
         return
     forwards = on_record(infos, forwards_of(manifest))
-    drift = find_drift(pid, joined, infos, forwards, limit=limit_of(manifest))
+    drift = find_drift(pid, joined, infos, forwards, limit=manifest.network_limit)
     try:
         netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as err:

@@ -20,7 +20,6 @@ from ...net.names import leave as leave_names
 from ...net.neighbours import Neighbours
 from ...net.network_plan import network_plan
 from ...net.programs import find_delegates, find_programs
-from ...net.rates import limit_of
 from ...net.resolv import from_network, resolv_conf
 from ...net.rules import forwards_of, rules_of_record
 from ...net.takeover import share_leases
@@ -54,7 +53,7 @@ def plan_networks(
     except OSError as err:
         raise HostFailure.of("cannot read the network configurations", err) from err
     forwards = forwards_of(manifest) if chosen else ()
-    plan = network_plan(chosen, forwards, programs, limit_of(manifest))
+    plan = network_plan(chosen, forwards, programs, manifest.network_limit)
     return plan.replace(aliases=(runspec.name, *runspec.aliases)) if runspec.name else plan
 
 

@@ -19,7 +19,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.place import Place, shaper_name
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.programs import PluginPrograms
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rates import NO_RATE, Rate, limit_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rates import NO_RATE, Rate
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.shaping import shape_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.steps import ShapeLink
@@ -78,7 +78,7 @@ def manifest(*limits: tuple[int, ...], pod: tuple[int, ...] = ()) -> PodManifest
 def test_the_smallest_limit_is_that_of_the_pod(
     limits: tuple[tuple[int, ...], ...], pod: tuple[int, ...], found: int
 ) -> None:
-    assert limit_of(manifest(*limits, pod=pod)) == found
+    assert manifest(*limits, pod=pod).network_limit == found
 
 
 def test_an_interface_gets_the_strictest_rate_each_way() -> None:
