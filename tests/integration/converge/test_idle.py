@@ -80,7 +80,7 @@ FORBIDDEN = (HEAVY - OF_THE_TEST) | {
 # jsontext are two, which spare each start of podctl 7 ms and more; host.dirs is one, the paths of a pod and of a tree;
 # net.requests is one, which spares a pod on the host's network four others; five are the names of other pods in its
 # hosts files, and the name servers of the host.
-MOST = 99
+MOST = 98
 
 
 def watched(host: Host, options: dict[str, Any]) -> tuple[dict[str, Any], set[str], list[str]]:

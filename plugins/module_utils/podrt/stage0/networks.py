@@ -10,6 +10,7 @@ from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodE
 from ..fields import parse_json
 from ..net.conf import choose, load_confs
 from ..net.info import read_copy, read_net_info
+from ..net.kinds import FLANNEL
 from .change import Difference
 
 TYPE_CHECKING = False
@@ -132,10 +133,12 @@ def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | 
 
 def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
     """The networks that a pod asks for. Raises InvalidSpec, NotFound, HostFailure, OSError."""
-    from ..net.programs import find_delegates
-
     confs = load_confs(host.paths.config_dirs)
     chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks), _OPTION)
+    if all(net.conf.type != FLANNEL for net in chosen):
+        return chosen
+    from ..net.programs import find_delegates  # for few pods
+
     return find_delegates(chosen, host.paths)
 
 
