@@ -12,6 +12,7 @@ from ..value import Value
 
 V4_BITS = 32
 V6_BITS = 128
+_LEAST_HOST_BITS = 2
 
 
 class Address(Value):
@@ -87,6 +88,15 @@ class Subnet(Value):
     def holds(self, address: Address) -> bool:
         """Whether an address is inside."""
         return address.bits == self.bits and self.number <= address.number <= self.last.number
+
+    def means_all(self, address: Address) -> bool:
+        """Whether an address is the subnet's own or for all of it, and so no host's; a subnet of two has neither.
+
+        Source: RFC 3021, RFC 6164.
+        """
+        if self.bits - self.prefix < _LEAST_HOST_BITS:
+            return False
+        return address == self.base or (address == self.last and self.bits == V4_BITS)
 
     def overlaps(self, other: Subnet) -> bool:
         """Whether two subnets have addresses in common."""

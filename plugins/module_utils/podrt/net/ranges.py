@@ -8,9 +8,6 @@ from ..errors import Conflict, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, Address, Subnet
 
-# A subnet of two addresses has neither one of its own nor one for all. Source: RFC 3021, RFC 6164.
-_LEAST_HOST_BITS = 2
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,20 +121,12 @@ def fitting_range(ranges: Sequence[AddressRange], wanted: Address) -> AddressRan
         raise InvalidSpec(
             "requested IP must differ gateway IP", f"{wanted} is the host's side: ask for another one"
         )
-    if _is_of_all(wanted, span.subnet):
+    if span.subnet.means_all(wanted):
         raise InvalidSpec(
             f"{wanted} is no address of a pod: it means {span.subnet} itself, or all of it",
             "ask for one between the first and the last of the network",
         )
     return span
-
-
-def _is_of_all(wanted: Address, subnet: Subnet) -> bool:
-    """Whether it is the address of the subnet, or its broadcast address, where it has these."""
-    last = subnet.base.number + (1 << (subnet.base.bits - subnet.prefix)) - 1
-    if subnet.base.bits - subnet.prefix < _LEAST_HOST_BITS:
-        return False
-    return wanted.number == subnet.base.number or (wanted.bits == V4_BITS and wanted.number == last)
 
 
 def _requested(

@@ -46,6 +46,11 @@ class ServiceSpec(Value):
         """Whether it is to run."""
         return self.state in ("started", "restarted")
 
+    @property
+    def at_boot(self) -> bool:
+        """Whether a boot starts it, on hosts with systemd."""
+        return self.runs if self.enabled is None else self.enabled
+
 
 class ServiceStatus(Value):
     """The service as it is. manager: systemd or process. port: None where it does not run."""
@@ -122,9 +127,8 @@ def _of_units(spec: ServiceSpec, units: metadata_units.ServiceUnits) -> Iterator
         yield _difference("port", str(units.port), str(spec.port))
     elif spec.runs and units.text != "as described":
         yield _difference("units", units.text, "as described", _UNITS[units.text])
-    enabled = spec.runs if spec.enabled is None else spec.enabled
-    if units.enabled != enabled and (spec.runs or units.text != "absent"):
-        yield _difference("enabled", _word(units.enabled), _word(enabled))
+    if units.enabled != spec.at_boot and (spec.runs or units.text != "absent"):
+        yield _difference("enabled", _word(units.enabled), _word(spec.at_boot))
     if units.active != spec.runs:
         yield _difference("state", *(("stopped", "started") if spec.runs else ("started", "stopped")))
     elif spec.state == "restarted":
@@ -144,13 +148,12 @@ class ConvergeUnits(Change):
         """Write, load, enable, open or close them, as far as they are not so by now. Raises Conflict, HostFailure."""
         spec = self.spec
         units = metadata_units.read_units(host, spec.port)
-        enabled = spec.runs if spec.enabled is None else spec.enabled
         if spec.state == "absent":
             metadata_units.remove(host)
         elif spec.runs and (units.text != "as described" or not units.active or spec.state == "restarted"):
-            metadata_units.install(host, spec.port, enabled=enabled)
+            metadata_units.install(host, spec.port, enabled=spec.at_boot)
         elif units.text != "absent":
-            metadata_units.enable(host, enabled=enabled)
+            metadata_units.enable(host, enabled=spec.at_boot)
             if not spec.runs:
                 metadata_units.close(host)
 

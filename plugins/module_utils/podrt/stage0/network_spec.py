@@ -372,7 +372,7 @@ def _inside(fields: Fields, name: str, subnet: Subnet) -> Address | None:
     address = Address.parse(text, where)
     if not subnet.holds(address):
         raise InvalidSpec(f"{address} is not in {subnet}", "choose an address of the subnet", where=where)
-    if address == subnet.base or (address == subnet.last and subnet.bits == V4_BITS):
+    if subnet.means_all(address):
         raise InvalidSpec(
             f"{address} means all of {subnet}", "choose another address of the subnet", where=where
         )

@@ -9,7 +9,7 @@ import os
 from ..contexts import suppress
 from ..errors import InvalidSpec, PodError, reason_of
 from ..host.files import entries
-from ..net.addresses import Address
+from ..net.addresses import V4_BITS, Address
 from ..net.plan import bridge_of
 from ..net.reservations import is_lease, lease_dir
 from ..value import Value
@@ -104,7 +104,7 @@ def _leased(directory: str) -> tuple[Address, ...]:
 
 def _free(ranges: Sequence[AddressRange], leased: Sequence[Address]) -> int | None:
     """How many addresses of IPv4 pods could still get."""
-    spans = [span for span in ranges if span.subnet.base.packed[4:] == b""]
+    spans = [span for span in ranges if span.subnet.bits == V4_BITS]
     if not spans:
         return None
     free = 0
