@@ -64,8 +64,10 @@ def shortened(text: str) -> str:
     return f"{text[:half]} [...] {text[-half:]}"
 
 
-def reason_of(err: OSError) -> str:
-    """The kernel's reason in rkt's spelling: no such file or directory."""
+def reason_of(err: OSError | PodError) -> str:
+    """The message of an error, or the kernel's reason in rkt's spelling: no such file or directory."""
+    if isinstance(err, PodError):
+        return err.message
     text = err.strerror or str(err)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 

@@ -231,17 +231,13 @@ def _read_file(directory: str, name: str) -> NetConf:
     try:
         conf = NetConf.read(read_trusted(path), name, directory)
     except (Corrupt, OSError) as err:
-        return NetConf("", file_name=name, directory=directory, flaw=_unread(path, err))
+        flaw = InvalidSpec(reason_of(err), "have a regular file there, or remove it", where=path)
+        return NetConf("", file_name=name, directory=directory, flaw=flaw)
     try:
         check_kept(path)
     except InvalidSpec as err:
         return conf.replace(flaw=err)
     return conf
-
-
-def _unread(path: str, err: Corrupt | OSError) -> InvalidSpec:
-    reason = err.message if isinstance(err, Corrupt) else reason_of(err)
-    return InvalidSpec(reason, "have a regular file there, or remove it", where=path)
 
 
 def _first_of_each_name(confs: Iterable[NetConf], report: Callable[[str], None] | None) -> dict[str, NetConf]:

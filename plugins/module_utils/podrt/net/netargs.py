@@ -25,7 +25,8 @@ _KNOWN = (IP, IP6, MAC, IF_NAME, _IGNORE)
 _IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
 _MAC_BYTES = 6
 # Source: dev_valid_name of the kernel's net/core/dev.c.
-_LONGEST_LINK = 15
+LONGEST_LINK = 15
+LINK_NAME_HINT = f"use at most {LONGEST_LINK} letters, digits, dashes, dots and underscores"
 
 
 class NetArgs(Value):
@@ -95,12 +96,16 @@ def mac_of(text: str, where: str) -> bytes:
     return mac
 
 
+def is_link_name(name: str) -> bool:
+    """Whether a link may have a name, in the characters that are common to all tools."""
+    return is_made_of(name, ALNUM + "_.-") and name not in (".", "..") and len(name) <= LONGEST_LINK
+
+
 def _if_name(name: str) -> str:
-    fits = is_made_of(name, ALNUM + "_.-") and name not in (".", "..", "lo") and len(name) <= _LONGEST_LINK
-    if name and not fits:
+    if name and (name == "lo" or not is_link_name(name)):
         raise InvalidSpec(
             f'"{name}" is not a name for an interface',
-            "use at most 15 letters, digits, dashes, dots and underscores",
+            LINK_NAME_HINT,
             where=IF_NAME,
         )
     return name

@@ -12,6 +12,7 @@ from struct import Struct
 from .addresses import V4_BITS
 from .rtmsg import (
     AF_BRIDGE,
+    IFF_UP,
     IFINFO_BYTES,
     IFLA_ADDRESS,
     IFLA_BRPORT_ISOLATED,
@@ -28,6 +29,7 @@ from .rtmsg import (
     RTM_NEWLINK,
     RTM_NEWROUTE,
     RTM_SETLINK,
+    RTMSG,
     NetlinkRequest,
     attribute,
     attributes,
@@ -52,8 +54,6 @@ _IFLA_TXQLEN = 13
 _IFF_PROMISC, _IFF_ALLMULTI = 0x100, 0x200
 # The attribute of a kind that its setting is, and its format.
 _SETTINGS = {"macvlan": (1, Struct("=I")), "ipvlan": (1, Struct("=H")), "vlan": (1, Struct("=H"))}
-_IFINFO = Struct("=BxHiII")
-_RTMSG = Struct("=BBBBBBBBI")
 _RULE = Struct("=BBBBBBBBI")
 _TO_TABLE = 1
 _FRA_SRC = 2
@@ -92,7 +92,7 @@ def tune_link(index: int, step: TuneLink) -> NetlinkRequest:
         changed |= flag if wanted is not None else 0
         flags |= flag if wanted else 0
     body = (
-        _IFINFO.pack(0, 0, index, flags, changed)
+        ifinfo(index=index, flags=flags, changed=changed)
         + (attribute(IFLA_ADDRESS, step.mac) if step.mac else b"")
         + (number_attribute(IFLA_MTU, step.mtu) if step.mtu else b"")
         + (number_attribute(_IFLA_TXQLEN, step.tx_queue) if step.tx_queue else b"")
@@ -115,7 +115,7 @@ def isolate_port(index: int, step: IsolatePort) -> tuple[NetlinkRequest, ...]:
 def move_link(index: int, name: str, alias: str, netns_fd: int) -> NetlinkRequest:
     """Move an interface to a network namespace, down, under a name and with an alias."""
     body = (
-        _IFINFO.pack(0, 0, index, 0, 1)
+        ifinfo(index=index, changed=IFF_UP)
         + text_attribute(IFLA_IFNAME, name)
         + text_attribute(IFLA_IFALIAS, alias)
         + number_attribute(IFLA_NET_NS_FD, netns_fd)
@@ -126,7 +126,7 @@ def move_link(index: int, name: str, alias: str, netns_fd: int) -> NetlinkReques
 def rename_link(index: int, name: str, alias: str) -> NetlinkRequest:
     """Give an interface that is down a name and an alias."""
     body = (
-        _IFINFO.pack(0, 0, index, 0, 1)
+        ifinfo(index=index, changed=IFF_UP)
         + text_attribute(IFLA_IFNAME, name)
         + text_attribute(IFLA_IFALIAS, alias)
     )
@@ -141,13 +141,13 @@ def mac_of_link(body: bytes) -> bytes:
 def dump_main_routes(family: int) -> NetlinkRequest:
     """Ask for every route of a family."""
     return NetlinkRequest(
-        RTM_GETROUTE, NLM_F_DUMP, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), "list the routes"
+        RTM_GETROUTE, NLM_F_DUMP, RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), "list the routes"
     )
 
 
 def is_movable(body: bytes, index: int) -> bool:
     """Whether a route in an answer is one of the main table, by an interface, that is not link-local."""
-    members = dict(attributes(body[_RTMSG.size :]))
+    members = dict(attributes(body[RTMSG.size :]))
     table = number_of(members[_RTA_TABLE]) if _RTA_TABLE in members else body[4]
     by = number_of(members[_RTA_OIF]) if _RTA_OIF in members else 0
     local = members.get(_RTA_DST, b"")[:2] == _LINK_LOCAL
@@ -156,7 +156,7 @@ def is_movable(body: bytes, index: int) -> bool:
 
 def has_gateway(body: bytes) -> bool:
     """Whether a route in an answer has a gateway."""
-    return _RTA_GATEWAY in dict(attributes(body[_RTMSG.size :]))
+    return _RTA_GATEWAY in dict(attributes(body[RTMSG.size :]))
 
 
 def is_default(body: bytes) -> bool:
@@ -166,11 +166,11 @@ def is_default(body: bytes) -> bool:
 
 def moved_route(body: bytes, table: int) -> tuple[NetlinkRequest, NetlinkRequest]:
     """Add a route of an answer to another table, and delete it where it is."""
-    head = bytearray(body[: _RTMSG.size])
+    head = bytearray(body[: RTMSG.size])
     head[4] = table
     kept = b"".join(
         attribute(kind, data)
-        for kind, data in attributes(body[_RTMSG.size :])
+        for kind, data in attributes(body[RTMSG.size :])
         if kind in _OF_MOVED and kind != _RTA_TABLE
     )
     return (

@@ -36,7 +36,7 @@ NLM_F_DUMP = 0x300
 _AF_UNSPEC = 0
 _AF_INET = 2
 AF_BRIDGE = 7
-_IFF_UP = 1
+IFF_UP = 1
 
 IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
@@ -83,7 +83,7 @@ _IFINFO = Struct("=BxHiII")
 IFINFO_BYTES = _IFINFO.size
 _IFADDR = Struct("=BBBBI")
 IFADDR_BYTES = _IFADDR.size
-_RTMSG = Struct("=BBBBBBBBI")
+RTMSG = Struct("=BBBBBBBBI")
 
 
 class NetlinkRequest(Value):
@@ -161,7 +161,7 @@ def set_port(index: int, switches: bytes) -> NetlinkRequest:
 
 def set_up(index: int) -> NetlinkRequest:
     """Bring an interface up."""
-    return NetlinkRequest(RTM_NEWLINK, 0, ifinfo(index=index, flags=_IFF_UP), f"bring interface {index} up")
+    return NetlinkRequest(RTM_NEWLINK, 0, ifinfo(index=index, flags=IFF_UP), f"bring interface {index} up")
 
 
 def del_link(name: str) -> NetlinkRequest:
@@ -192,7 +192,7 @@ def dump_addresses(index: int = 0) -> NetlinkRequest:
 
 def dump_routes(index: int = 0) -> NetlinkRequest:
     """Ask for every route, or for those of one interface, with the same exception."""
-    body = _RTMSG.pack(_AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
+    body = RTMSG.pack(_AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
     if index:
         body += attribute(_RTA_OIF, _U32.pack(index))
     return NetlinkRequest(RTM_GETROUTE, NLM_F_DUMP, body, "list the routes")
@@ -200,15 +200,13 @@ def dump_routes(index: int = 0) -> NetlinkRequest:
 
 def get_route(address: Address) -> NetlinkRequest:
     """Ask for the route to an address."""
-    body = _RTMSG.pack(address.family, address.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(
-        _RTA_DST, address.packed
-    )
+    body = RTMSG.pack(address.family, address.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, address.packed)
     return NetlinkRequest(RTM_GETROUTE, 0, body, f"find the way to {address}")
 
 
 def route_of(body: bytes) -> tuple[int, int, bytes]:
     """The index of the interface, the prefix length and the destination in the answer about a route."""
-    members = dict(attributes(body[_RTMSG.size :]))
+    members = dict(attributes(body[RTMSG.size :]))
     family, prefix = body[0], body[1]
     dst = members.get(_RTA_DST, bytes(4 if family == _AF_INET else 16))
     return number_of(members.get(_RTA_OIF, bytes(4))), prefix, dst
@@ -243,7 +241,7 @@ def new_route(
     scope = _RT_SCOPE_UNIVERSE if gateway or dst.bits != V4_BITS else _RT_SCOPE_LINK
     scope = more.get("scope", scope) if more else scope
     family = dst.base.family
-    body = _RTMSG.pack(family, dst.prefix, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
+    body = RTMSG.pack(family, dst.prefix, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
     if dst.prefix:
         body += attribute(_RTA_DST, dst.base.packed)
     if gateway:
@@ -286,7 +284,7 @@ def link_index(body: bytes) -> int:
 
 def link_is_up(body: bytes) -> bool:
     """Whether the interface in an answer is up, connected or not."""
-    return bool(_IFINFO.unpack_from(body)[3] & _IFF_UP)
+    return bool(_IFINFO.unpack_from(body)[3] & IFF_UP)
 
 
 def address_index(body: bytes) -> int:
@@ -304,9 +302,9 @@ def number_of(data: bytes) -> int:
     return int(_U32.unpack_from(data)[0])
 
 
-def ifinfo(family: int = _AF_UNSPEC, index: int = 0, flags: int = 0) -> bytes:
-    """The header of a message about an interface."""
-    return _IFINFO.pack(family, 0, index, flags, flags)
+def ifinfo(family: int = _AF_UNSPEC, index: int = 0, flags: int = 0, changed: int | None = None) -> bytes:
+    """The header of a message about an interface. changed: the flags that are set or cleared, None for those set."""
+    return _IFINFO.pack(family, 0, index, flags, flags if changed is None else changed)
 
 
 def text_attribute(kind: int, text: str) -> bytes:

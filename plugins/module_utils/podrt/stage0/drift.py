@@ -92,8 +92,7 @@ def _look(subject: _Subject) -> DriftReport:
         try:
             seen = seen.beside(look_at(subject))
         except (PodError, OSError) as err:
-            reason = err.message if isinstance(err, PodError) else reason_of(err)
-            seen = seen.beside(_unseen(subject, what, reason))
+            seen = seen.beside(_unseen(subject, what, reason_of(err)))
     return seen
 
 

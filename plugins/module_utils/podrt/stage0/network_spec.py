@@ -13,6 +13,7 @@ from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Address, Route, Subnet, parse_prefixed
 from ..net.conf import NetConf
 from ..net.ipam import NetDns
+from ..net.netargs import LONGEST_LINK
 from ..net.requests import ALL, HOST, NONE
 from ..value import Value
 
@@ -29,7 +30,6 @@ AUTO = {"auto": V4_BITS, "auto6": V6_BITS}
 _OPTION_OF = {"bridge": "bridge", "master": "master", "mode": "mode", "vlanId": "vlan_id"}
 # A file 50-NAME.conf, and what is written beside it before it takes its place, have 255 characters at most.
 _LONGEST_NAME = 200
-_LONGEST_LINK = 15
 _LEAST_MTU, _LEAST_MTU6, _MOST_MTU = 68, 1280, 65535
 # Source: RFC 6890; multicast, loopback and link-local addresses lead to no other host.
 _USELESS = tuple(
@@ -75,7 +75,7 @@ class NetworkSpec(Value):
         if "bridge" not in options_of_type(self.type):
             return ""
         name = f"br-{self.name}"
-        if len(name) > _LONGEST_LINK:
+        if len(name) > LONGEST_LINK:
             name = f"br-{sha256(self.name.encode()).hexdigest()[:12]}"
         return self.bridge or name
 

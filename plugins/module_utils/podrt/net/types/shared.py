@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from ...appc.alphabet import ALNUM, is_made_of
 from ...errors import InvalidSpec
 from ..addresses import V4_BITS, Subnet
+from ..netargs import LINK_NAME_HINT, is_link_name
 from ..steps import (
     HOST_SIDE,
     POD_SIDE,
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ..result import NetInterface, NetResult
     from ..steps import NetStep
 
-# Source: dev_valid_name of the kernel's net/core/dev.c.
-_LONGEST_LINK = 15
 # Source: rtnetlink(7), RT_SCOPE_LINK: what is reached without a gateway.
 _SCOPE_LINK = 253
 
@@ -37,10 +35,10 @@ _SCOPE_LINK = 253
 def link_name(fields: Fields, member: str, default: str | None = None) -> str:
     """The name of a link in a configuration. Raises InvalidSpec with the place."""
     name = fields.text(member, default)
-    if not is_made_of(name, ALNUM + "_.-") or name in (".", "..") or len(name) > _LONGEST_LINK:
+    if not is_link_name(name):
         raise InvalidSpec(
             f'"{name}" is not a name for a {"bridge" if member == "bridge" else "link"}',
-            "use at most 15 letters, digits, dashes, dots and underscores",
+            LINK_NAME_HINT,
             where=fields.where_of(member),
         )
     return name

@@ -64,8 +64,9 @@ def variables_of(pod: PodDir) -> Variables:
     try:
         found = recorded(pod)
     except (OSError, Corrupt) as err:
-        why = err.message if isinstance(err, Corrupt) else reason_of(err)
-        raise HostFailure(f"cannot read the registration with the metadata service: {why}") from err
+        raise HostFailure(
+            f"cannot read the registration with the metadata service: {reason_of(err)}"
+        ) from err
     return ((VARIABLE, found.url),) if found else ()
 
 
