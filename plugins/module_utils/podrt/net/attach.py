@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from ..contexts import suppress
-from ..errors import HostFailure, PodError
+from ..errors import HostFailure, PodError, Unsupported
 from .conntrack import forget_ports
 from .detach import detach
 from .drivers.builtin import BuiltInDriver
@@ -138,7 +138,7 @@ def _add(member: NetMember, built_in: BuiltInDriver) -> NetResult:
             result = _driver(plugin.program, built_in).add(member, plugin, result)
         except OSError as err:
             raise HostFailure.of(f'networking: error adding network "{member.conf.name}"', err) from err
-        except HostFailure as err:
+        except (HostFailure, Unsupported) as err:
             err.message = f'networking: error adding network "{member.conf.name}": {err.message}'
             raise
         member = member.replace(place=member.place.replace(given=result))

@@ -7,12 +7,13 @@ Source: linux/if_tun.h; /sys/class/net, sysfs-class-net(5).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
 from struct import Struct
 
-from ..errors import HostFailure, NotFound
+from ..errors import HostFailure, NotFound, Unsupported, reason_of
 from ..host.files import entries_if_any
 from .addresses import Subnet
 from .raremsg import (
@@ -45,6 +46,8 @@ _IFREQ = Struct("16sH22x")
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER, _TUNSETGROUP = 0x400454CA, 0x400454CB, 0x400454CC, 0x400454CE
 _IFF_TAP, _IFF_MULTI_QUEUE, _IFF_NO_PI = 0x2, 0x100, 0x1000
 _FAMILIES = (2, 10)
+# Modules of the kernel that have another name than the links they make.
+_MODULES = {"vlan": "8021q"}
 # The alias of an interface of the host that a pod has: this, its UUID, the name that it had, and the alias.
 _LENT = "lent to pod "
 _LONGEST_ALIAS = 255
@@ -117,7 +120,17 @@ def _make_link(step: MakeLink, wires: LinkSockets) -> None:
         if found is None:
             raise _no_link(step.parent, "host" if step.parent_side == HOST_SIDE else "pod")
         parent = found.index
-    socket.send([new_link(step, parent, wires.netns_fd)])
+    try:
+        socket.send([new_link(step, parent, wires.netns_fd)])
+    except OSError as err:
+        if err.errno != errno.EOPNOTSUPP:
+            raise
+        raise Unsupported(
+            f'the kernel of this host has no links of type "{step.kind}": {reason_of(err)}',
+            f"install its module {_MODULES.get(step.kind, step.kind)}, which distributions may have in a package such as "
+            "linux-modules-extra or kernel-modules-extra; bridge and ptp need none",
+            network_type=step.kind,
+        ) from err
 
 
 def _no_link(name: str, place: str) -> NotFound:
