@@ -127,8 +127,8 @@ def _make_link(step: MakeLink, wires: LinkSockets) -> None:
             raise
         raise Unsupported(
             f'the kernel of this host has no links of type "{step.kind}": {reason_of(err)}',
-            f"install its module {_MODULES.get(step.kind, step.kind)}, mostly of a package such as linux-modules-extra or "
-            "kernel-modules-extra; bridge and ptp need none",
+            f"install its module {_MODULES.get(step.kind, step.kind)}, mostly of a package such as linux-modules-extra "
+            "or kernel-modules-extra; bridge and ptp need none",
             network_type=step.kind,
         ) from err
 
