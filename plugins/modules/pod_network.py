@@ -169,6 +169,15 @@ options:
       - Ports that a pod publishes are open to the others as to everybody.
     type: bool
     default: false
+  open_firewalls:
+    description:
+      - Whether firewalls of others on the host, such as those of docker, firewalld or ufw, let pods of the network through,
+        for V(bridge) and V(ptp) as O(type). Where a chain drops what the host forwards, each pod that joins gets rules for
+        its addresses in it (sources of the zone C(trusted) with firewalld), which go with the pod.
+      - Without it these are left as they are, and a start warns of a chain that may cut pods off.
+      - It adds the plugin C(firewall) to the chain, so the file is a list.
+    type: bool
+    default: false
   conf:
     description:
       - More members of the configuration, in the words of CNI, such as C(promiscMode). They add to those that other options
@@ -221,6 +230,13 @@ EXAMPLES = r"""
     plugins:
       - type: tuning
         sysctl: {net.core.somaxconn: "500"}
+
+- name: Let pods of the default network through a firewall such as docker's
+  stagecraft.pods.pod_network:
+    name: default
+    type: ptp
+    subnets: [172.16.28.0/24]
+    open_firewalls: true
 
 - name: Remove a network
   stagecraft.pods.pod_network:
@@ -333,6 +349,7 @@ def main() -> None:
             "hairpin": {"type": "bool", "default": False},
             "internal": {"type": "bool", "default": False},
             "isolated": {"type": "bool", "default": False},
+            "open_firewalls": {"type": "bool", "default": False},
             "conf": {"type": "dict"},
             "plugins": {"type": "list", "elements": "dict", "default": []},
             "restart_pods": {"type": "bool", "default": False},

@@ -264,6 +264,24 @@ def test_plugins_follow_in_a_chain(host: Host) -> None:
     assert (refused["error"], refused["facts"]["where"]) == ("not-found", "plugins")
 
 
+def test_pods_are_let_through_a_firewall_where_the_play_asks_for_it(host: Host) -> None:
+    wall = "table inet wall { chain forward { type filter hook forward priority 0; policy drop; }; }"
+    net(host, name="other", subnets=["10.79.0.0/24"])
+    there = host.pod(name="there", networks=["other"])["pod"]["networks"][0]["ip"]
+    host.machine.run("nft", wall)
+    assert net(host, open_firewalls=True)["changed"] and not net(host, open_firewalls=True)["changed"]
+    pod = host.pod(networks=["br"])
+    assert reaches(host, pod["pod"], there) and "firewall" not in str(pod.get("warnings", ""))
+    assert host.pod(networks=["br"])["changed"] is False
+    # What the firewall forgets comes back, without a restart.
+    host.machine.run("nft", "flush", "chain", "inet", "wall", "forward")
+    mended = host.pod(networks=["br"])
+    assert [change["before"] for change in mended["changes"]] == ["missing: way through firewalls of others"]
+    assert mended["pod"]["uuid"] == pod["pod"]["uuid"] and reaches(host, pod["pod"], there)
+    host.absent()
+    assert "accept" not in host.machine.run("nft", "list", "table", "inet", "wall").stdout
+
+
 def test_what_was_written_by_hand_stays(host: Host) -> None:
     place = pathlib.Path(host.machine.directories["config_dir"]) / "net.d"
     place.mkdir(parents=True)

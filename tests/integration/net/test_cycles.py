@@ -15,7 +15,8 @@ from random import Random
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
-from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, in_own_network, ip
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, in_own_network, ip, nft
+from ansible_collections.stagecraft.pods.tests.integration.net.test_foreign import PLAIN
 from ansible_collections.stagecraft.pods.tests.integration.net.test_programs import by_program, own_path
 
 CYCLES = 50
@@ -43,6 +44,7 @@ NETWORKS: dict[str, tuple[list[dict[str, object]], tuple[str, ...]]] = {
     "macvlan": ([{"type": "macvlan", "master": "up0", "ipam": IPAM}], ()),
     "tap": ([{"type": "tap", "ipam": IPAM}], ()),
     "chain": ([BRIDGE, TUNING, {"type": "sbr"}, PORTMAP], ()),
+    "firewall": ([{"type": "ptp", "ipam": IPAM}, {"type": "firewall"}], ()),
     # Their default gateway is an error beside a default route.
     "programs": ([{**BRIDGE, "ipam": {"type": "host-local", "subnet": "10.7.0.0/24"}}, TUNING], PROGRAMS),
 }
@@ -63,6 +65,7 @@ def test_nothing_is_left_of_starts_that_are_killed(tmp_path: pathlib.Path, name:
         # Theirs stays, as always; so it is there from the beginning.
         ip("link", "add", "cni7", "address", "02:00:00:00:00:07", "type", "bridge")
         lab.pod().attach("n").detach()
+    nft("-f", "-", stdin=PLAIN)
     before = left_of(lab)
     random = Random(name)
     took = 0.05

@@ -20,6 +20,7 @@ from .drivers.builtin import BuiltInDriver
 from .firewall import add_rules
 from .foreign import foreign_drops
 from .info import NetInfo, write_net_info
+from .kinds import FIREWALL
 from .links import apply_step, loopback_up
 from .linksockets import open_link_sockets
 from .localnet import open_loopback
@@ -192,7 +193,11 @@ def _publish(
 
 
 def _report_drops(report: Callable[[str], None], infos: Sequence[NetInfo]) -> None:
-    routed = [info for info in infos if info.plugins[0] in MASQUERADED]
+    routed = [
+        info
+        for info in infos
+        if info.plugins[0] in MASQUERADED and FIREWALL not in map(os.path.basename, info.plugins)
+    ]
     for sentence in foreign_drops([each.subnet for info in routed for each in info.result.addresses]):
         report(sentence)
 

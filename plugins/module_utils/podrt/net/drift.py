@@ -31,6 +31,7 @@ from .steps import (
     EnsureBridgeAddress,
     IgnoreRouters,
     IsolatePort,
+    LetThrough,
     MakeLink,
     MakeTap,
     MakeVeth,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from .info import NetInfo
     from .rtsocket import Link
     from .rules import PortForward
-    from .steps import NetStep
+    from .steps import NetStep, RareStep
 
     T = TypeVar("T")
 
@@ -206,11 +207,11 @@ class _Seen:
             return link is not None and (not may_change(link) or ignores_routers(step.link))
         if isinstance(step, (MakeLink, MakeTap, MoveLink)):
             return self.inside.has_name(step.link)
-        if isinstance(step, (IsolatePort, ShapeLink, TuneLink, MoveRoutes)):
+        if isinstance(step, (IsolatePort, ShapeLink, TuneLink, MoveRoutes, LetThrough)):
             return self._has_rare(step)
         return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
 
-    def _has_rare(self, step: IsolatePort | ShapeLink | TuneLink | MoveRoutes) -> bool:
+    def _has_rare(self, step: IsolatePort | ShapeLink | TuneLink | MoveRoutes | LetThrough) -> bool:
         """Of what an app may change itself, nothing is looked at."""
         if isinstance(step, IsolatePort):
             link = self._link(step.link)
@@ -219,6 +220,10 @@ class _Seen:
             from .shapes import is_shaped  # for the few that are limited
 
             return is_shaped(step, self._host)
+        if isinstance(step, LetThrough):
+            from .openings import is_let_through  # likewise
+
+            return is_let_through(step)
         return True
 
     def _host_has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
@@ -375,13 +380,14 @@ def _routes6_in(lines: list[str]) -> Iterator[Subnet]:
 def _word(step: NetStep) -> str:
     if isinstance(step, MakeVeth):
         return f"link {step.host_if}"
+    if isinstance(
+        step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, ShapeLink, IsolatePort, LetThrough)
+    ):
+        return _rare_word(step)
     if isinstance(step, BringUp):
         return f"link {step.link} up"
-    if isinstance(step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, ShapeLink)):
-        return f"link {step.link}" if not isinstance(step, ShapeLink) else f"limits of link {step.link}"
-    if isinstance(step, (IsolatePort, IgnoreRouters)):
-        ignored = f"accept_ra and accept_redirects off on {step.link}"
-        return ignored if isinstance(step, IgnoreRouters) else f"isolation of link {step.link}"
+    if isinstance(step, IgnoreRouters):
+        return f"accept_ra and accept_redirects off on {step.link}"
     if isinstance(step, (EnsureBridge, EnsureBridgeAddress)):
         return f"bridge {step.name}" if isinstance(step, EnsureBridge) else f"address {step.address}"
     if isinstance(step, AddAddress):
@@ -389,3 +395,10 @@ def _word(step: NetStep) -> str:
     if isinstance(step, AddRoute):
         return f"route to {step.dst}"
     return step.key.replace("/", ".")
+
+
+def _rare_word(step: RareStep) -> str:
+    if isinstance(step, LetThrough):
+        return "way through firewalls of others"
+    what = {ShapeLink: "limits of link", IsolatePort: "isolation of link"}.get(type(step), "link")
+    return f"{what} {step.link}"

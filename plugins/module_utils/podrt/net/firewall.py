@@ -8,14 +8,11 @@ their last element.
 
 from __future__ import annotations
 
-import os
-
-from ..contexts import contextmanager
 from ..errors import Conflict, HostFailure, Unsupported
 from ..fields import parse_json
 from ..host import programs
 from .elements import FORWARDS, FORWARDS_AT, ISOLATION_TABLE, TABLE, TABLE6
-from .hostlock import host_lock
+from .hostlock import outliving_lock
 from .isolation import isolation_removal
 from .localnet import close_loopback
 from .nfsocket import NetfilterSocket
@@ -30,7 +27,7 @@ from .rules import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ..host.paths import Paths
     from .neighbours import Neighbours
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
 _MISSING = "No such file or directory"
 _EXISTS = "File exists"
 _TRIES = 3
+_LOCK = "net-firewall"
 
 
 def add_rules(
@@ -54,7 +52,7 @@ def add_rules(
         return False
     # Ports on every address and ports on one address are in two maps, so the kernel sees no clash: the check is made
     # here, under the exclusive lock.
-    with _locked(paths, shared=not forwards):
+    with outliving_lock(paths, _LOCK, shared=not forwards):
         outdated = _claim(uuid, forwards, neighbours) if forwards else ""
         if _has_tables():
             done = _nft(outdated + rules.additions)
@@ -71,7 +69,7 @@ def remove_rules(paths: Paths, uuid: str) -> None:
     The rule that guards 127.0.0.1 of the host goes with the table, so by then no link may need it.
     Raises HostFailure when nft refuses, Unsupported without nft, OSError.
     """
-    with _locked(paths):
+    with outliving_lock(paths, _LOCK):
         for attempt in range(_TRIES):
             state, isolated = _read_tables(), _read_isolated()
             close_loopback(paths, uuid, forward_targets(state or TableState(), uuid))
@@ -185,12 +183,3 @@ def _require(done: _Done) -> None:
         raise Conflict(f"cannot change the nftables table {TABLE}: another pod has the same port or address")
     lines = done.complaint_text.splitlines() or [f"exit status {done.status}"]
     raise HostFailure(f"cannot change the nftables table {TABLE}: {lines[0]}", "is nf_tables in this kernel?")
-
-
-@contextmanager
-def _locked(paths: Paths, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock, also in an nft that outlives this process: cleaning up after a kill must see its changes."""
-    with host_lock(paths, "net-firewall", shared=shared) as fds:
-        for fd in fds:
-            os.set_inheritable(fd, True)
-        yield

@@ -44,23 +44,37 @@ class ForeignDrop(Value):
         """Whether packets of a subnet come through it."""
         return self.family in ("inet", "ip" if subnet.bits == V4_BITS else "ip6")
 
+    @property
+    def is_firewalld(self) -> bool:
+        """Whether it is that of firewalld, which drops by its rules, and keeps these to itself."""
+        return (self.family, self.table, self.name) == _FIREWALLD
+
     def cure(self, subnet: Subnet) -> str:
-        """The commands that let a subnet through, with replies and published ports."""
-        if (self.family, self.table, self.name) == _FIREWALLD:
+        """The commands that let a subnet through for good, as far as its firewall can, in words of a shell."""
+        if self.is_firewalld:
             added = f"--zone=trusted --add-source={subnet}"
             return f"firewall-cmd --permanent {added} && firewall-cmd {added}"
         if _UFW in self.beside or f"{_UFW[:3]}6{_UFW[3:]}" in self.beside:
             return f"ufw route allow from {subnet} && ufw route allow to {subnet}"
+        return " && ".join(map(" ".join, self.commands(subnet)))
+
+    def commands(self, subnet: Subnet, comment: str = "") -> tuple[tuple[str, ...], ...]:
+        """The commands, one for each rule, that let a subnet through, with replies and published ports.
+
+        Not for firewalld. comment: that of the rules.
+        """
         tool = _TOOLS.get(self.family)
         if tool and self.table == "filter" and self.name == "FORWARD":
             chain = _DOCKER if _DOCKER in self.beside else self.name
-            known = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT"
-            insert = f"{tool} -I {chain}"
-            return f"{insert} -s {subnet} -j ACCEPT && {insert} -d {subnet} {known} -j ACCEPT"
+            insert = (tool, "-I", chain)
+            end = (*(("-m", "comment", "--comment", comment) if comment else ()), "-j", "ACCEPT")
+            known = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED,DNAT")
+            return (*insert, "-s", str(subnet), *end), (*insert, "-d", str(subnet), *known, *end)
         family = "ip" if subnet.bits == V4_BITS else "ip6"
-        insert = f"nft insert rule {self}"
+        note = ("comment", f'"{comment}"') if comment else ()
         rules = [f"{family} saddr {subnet}", *(f"{family} daddr {subnet} {known}" for known in _KNOWN)]
-        return " && ".join(f"{insert} {rule} accept" for rule in rules)
+        start = ("nft", "insert", "rule", *str(self).split())
+        return tuple((*start, *rule.split(), "accept", *note) for rule in rules)
 
 
 def foreign_drops(subnets: Sequence[Subnet]) -> tuple[str, ...]:
@@ -70,7 +84,7 @@ def foreign_drops(subnets: Sequence[Subnet]) -> tuple[str, ...]:
             chains = tuple(netfilter.chains())
     except OSError as err:
         raise HostFailure.of("cannot list the chains of nftables", err) from err
-    return tuple(_sentence(drop, cut) for drop, cut in drops_of(chains, subnets, _rules_of))
+    return tuple(_sentence(drop, cut) for drop, cut in drops_of(chains, subnets, rules_of_table))
 
 
 def drops_of(
@@ -81,29 +95,48 @@ def drops_of(
     rules_of: the text of the rules of a table. A subnet that it names has been thought of, whatever the rule says.
     """
     found = []
-    for chain in chains:
-        place = (chain.family, chain.table, chain.name)
-        if f"{chain.family} {chain.table}" in _OURS or not (chain.drops_forwarded or place == _FIREWALLD):
-            continue
-        beside = {other.name for other in chains if (other.family, other.table) == place[:2]}
-        drop = ForeignDrop(*place, frozenset(beside))
+    for drop in dropping(chains):
         cut = [subnet for subnet in dict.fromkeys(subnets) if drop.concerns(subnet)]
-        rules = rules_of(chain.family, chain.table) if cut else ""
+        rules = rules_of(drop.family, drop.table) if cut else ""
         cut = [subnet for subnet in cut if str(subnet) not in rules]
         if cut:
             found.append((drop, tuple(cut)))
     return tuple(found)
 
 
+def dropping(chains: Sequence[Chain], *, always: bool = False) -> tuple[ForeignDrop, ...]:
+    """The chains of others that drop forwarded packets unless a rule accepts them. Pure.
+
+    always: those as well that accept them now, and may have dropped them before.
+    """
+    return tuple(
+        ForeignDrop(chain.family, chain.table, chain.name, _beside(chain, chains))
+        for chain in chains
+        if f"{chain.family} {chain.table}" not in _OURS
+        and (
+            chain.drops_forwarded
+            or (chain.family, chain.table, chain.name) == _FIREWALLD
+            or (always and chain.is_forwarded)
+        )
+    )
+
+
+def _beside(chain: Chain, chains: Sequence[Chain]) -> frozenset[str]:
+    return frozenset(
+        other.name for other in chains if (other.family, other.table) == (chain.family, chain.table)
+    )
+
+
 def _sentence(drop: ForeignDrop, cut: Sequence[Subnet]) -> str:
     commands = " && ".join(map(drop.cure, cut))
     return (
         f"the nftables chain {drop} drops forwarded packets unless its rules accept them: pods of "
-        f"{', '.join(map(str, cut))} may be cut off. Let it accept these, for example by: {commands}"
+        f"{', '.join(map(str, cut))} may be cut off. Give their network the plugin firewall (open_firewalls of "
+        f"pod_network), or let the chain accept these, for example by: {commands}"
     )
 
 
-def _rules_of(family: str, table: str) -> str:
+def rules_of_table(family: str, table: str) -> str:
     """The rules of a table, "" where they cannot be read."""
     try:
         done = programs.run([programs.find("nft"), "-n", "list", "table", family, table])

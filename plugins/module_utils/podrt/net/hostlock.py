@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..contexts import contextmanager
 from ..host.files import OPEN_DIR, make_dirs
 from ..host.locks import FileLock
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
 def bridge_lock(paths: Paths, name: str) -> AbstractContextManager[tuple[int, ...]]:
     """The lock that is held while ports join or leave a bridge, and while its switches change."""
     return host_lock(paths, f"net-bridge-{name}")
+
+
+def openings_lock(paths: Paths) -> AbstractContextManager[None]:
+    """The lock that is held while pods are let through firewalls of others, and shut out again."""
+    return outliving_lock(paths, "net-openings")
+
+
+@contextmanager
+def outliving_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock of the host also in programs that outlive this process: who cleans up after a kill must see what
+    they change. Raises Conflict naming the holder, OSError.
+    """
+    with host_lock(paths, name, shared=shared) as fds:
+        for fd in fds:
+            os.set_inheritable(fd, True)
+        yield
 
 
 @contextmanager

@@ -38,7 +38,9 @@ LINK_TYPES = (
 )
 # The type, and the capability, of plugins that limit rates. Source: containernetworking/cni CONVENTIONS.md.
 BANDWIDTH = "bandwidth"
-CHAINED_TYPES = ("portmap", "tuning", "sbr", BANDWIDTH)
+# That of those that let the pod through firewalls of others.
+FIREWALL = "firewall"
+CHAINED_TYPES = ("portmap", "tuning", "sbr", BANDWIDTH, FIREWALL)
 TYPES = (*LINK_TYPES, *CHAINED_TYPES)
 # One that stands for another network, see flannel.
 FLANNEL = "flannel"
@@ -85,10 +87,12 @@ def _chained(kind: str, fields: Fields) -> NetType:
         from .types.bandwidth import Bandwidth
 
         return Bandwidth.from_fields(fields)
-    from .types.chained import Portmap, SourceRouting, Tuning
+    from .types.chained import Firewall, Portmap, SourceRouting, Tuning
 
     if kind == "tuning":
         return Tuning.from_fields(fields)
+    if kind == FIREWALL:
+        return Firewall.from_fields(fields)
     return Portmap.from_fields(fields) if kind == "portmap" else SourceRouting()
 
 

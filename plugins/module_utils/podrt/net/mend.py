@@ -9,7 +9,7 @@ import errno
 
 from ..errors import HostFailure
 from .firewall import add_rules
-from .hostlock import bridge_lock
+from .hostlock import bridge_lock, openings_lock
 from .links import apply_step
 from .linksockets import open_link_sockets
 from .localnet import open_loopback
@@ -40,7 +40,11 @@ def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortFo
         with open_link_sockets(netns_fd) as wires:
             for joined, steps in drift.steps:
                 bridge = bridge_of(joined.conf)
-                with bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():
+                opens = any(plugin.firewall_zone for plugin in joined.conf.plugins)
+                with (
+                    bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext(),
+                    openings_lock(pod.paths) if opens else contextlib.nullcontext(),
+                ):
                     _mend(joined, steps, wires)
         if drift.rules is not None:
             add_rules(pod.paths, pod.uuid, drift.rules, forwards, pod.neighbours)

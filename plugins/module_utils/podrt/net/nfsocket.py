@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_GETTABLE, _GETCHAIN = 10 << 8 | 1, 10 << 8 | 4
+_GETTABLE, _GETCHAIN, _GETRULE = 10 << 8 | 1, 10 << 8 | 4, 10 << 8 | 7
 _GETSETELEM = 10 << 8 | 13
 _NFGENMSG = Struct("=BxH")
 _OF_ANY_FAMILY = bytes(_NFGENMSG.size)
@@ -29,6 +29,7 @@ _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 _NUMBERS = {name: number for number, name in _FAMILIES.items()}
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
 _HOOK_NUMBER = 1
+_RULE_CHAIN, _RULE_HANDLE = 2, 3
 _FORWARD, _DROP = bytes((0, 0, 0, 2)), bytes(4)
 _TABLE, _SET, _ELEMENTS, _ELEMENT, _KEY, _VALUE = 1, 2, 3, 1, 1, 1
 _NESTED = 0x8000
@@ -39,12 +40,16 @@ _USERDATA, _COMMENT = 6, 0
 
 
 class Chain(Value):
-    """A chain. drops_forwarded: whether forwarded packets are dropped unless a rule accepts them."""
+    """A chain. drops_forwarded: whether forwarded packets are dropped unless a rule accepts them.
+
+    is_forwarded: whether forwarded packets come through it at all, by its own hook.
+    """
 
     family: str
     table: str
     name: str
     drops_forwarded: bool
+    is_forwarded: bool = False
 
     def __str__(self) -> str:
         return f"{self.family} {self.table} {self.name}"
@@ -101,12 +106,30 @@ class NetfilterSocket(RouteSocket):
         for body in self.ask(NetlinkRequest(_GETCHAIN, NLM_F_DUMP, _OF_ANY_FAMILY, "list the chains")):
             members = dict(attributes(body[_NFGENMSG.size :]))
             hook = dict(attributes(members.get(_CHAIN_HOOK, b"")))
+            is_forwarded = hook.get(_HOOK_NUMBER) == _FORWARD
             yield Chain(
                 _FAMILIES.get(body[0], str(body[0])),
                 _text(members.get(_CHAIN_TABLE, b"")),
                 _text(members.get(_CHAIN_NAME, b"")),
-                hook.get(_HOOK_NUMBER) == _FORWARD and members.get(_CHAIN_POLICY) == _DROP,
+                is_forwarded and members.get(_CHAIN_POLICY) == _DROP,
+                is_forwarded,
             )
+
+    def rules_with(self, family: str, table: str, text: str) -> tuple[tuple[str, int], ...]:
+        """The rules of a table with a text, such as a comment, each by its chain and its handle. Raises OSError.
+
+        nftables has comments in the rule's user data, iptables in a match; both as they are.
+        """
+        body, found = _in_table(f"{family} {table}"), []
+        for answer in self.ask(
+            NetlinkRequest(_GETRULE, NLM_F_DUMP, body, f"list the rules of {family} {table}")
+        ):
+            members = dict(attributes(answer[_NFGENMSG.size :]))
+            # The kernel may not filter by table.
+            if text.encode() in answer and _text(members.get(_TABLE, b"")) == table:
+                handle = int.from_bytes(members[_RULE_HANDLE], "big")
+                found.append((_text(members[_RULE_CHAIN]), handle))
+        return tuple(found)
 
 
 def _question(element: Element) -> NetlinkRequest:

@@ -111,6 +111,12 @@ class Plugin(Value):
         return self.is_built_in and self.type == BANDWIDTH
 
     @property
+    def firewall_zone(self) -> str:
+        """The zone of firewalld for the pod where it lets the pod through firewalls of others, else ""."""
+        zone: str = getattr(self.own, "zone", "")
+        return zone if self.is_built_in else ""
+
+    @property
     def meaning(self) -> Plugin:
         """The plugin without what executes it."""
         return self.replace(program="", ipam_program="")

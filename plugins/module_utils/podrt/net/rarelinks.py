@@ -16,6 +16,7 @@ from struct import Struct
 from ..errors import HostFailure, NotFound, Unsupported, reason_of
 from ..host.files import entries_if_any
 from .addresses import Subnet
+from .openings import let_through
 from .raremsg import (
     dump_main_routes,
     has_gateway,
@@ -33,7 +34,17 @@ from .raremsg import (
 from .rtmsg import dump_links, link_index, new_route
 from .rtsocket import RouteSocket, entered
 from .shapes import shape_link
-from .steps import HOST_SIDE, IsolatePort, MakeLink, MakeTap, MoveLink, MoveRoutes, ShapeLink, TuneLink
+from .steps import (
+    HOST_SIDE,
+    IsolatePort,
+    LetThrough,
+    MakeLink,
+    MakeTap,
+    MoveLink,
+    MoveRoutes,
+    ShapeLink,
+    TuneLink,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +80,8 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
         wires.host.send(isolate_port(wires.host.index(step.link), step))
     elif isinstance(step, ShapeLink):
         shape_link(step, wires.host)
+    elif isinstance(step, LetThrough):
+        let_through(step)
     else:
         _move_routes(step, wires.pod)
 

@@ -148,6 +148,14 @@ class IsolatePort(Value):
     only: bytes = b""
 
 
+class LetThrough(Value):
+    """Firewalls of others let the addresses of a pod through. owner: its UUID. zone: that of firewalld for them."""
+
+    owner: str
+    addresses: tuple[Address, ...]
+    zone: str
+
+
 class IgnoreRouters(Value):
     """A link of the host ignores router advertisements and redirects. A foreign bridge stays as it is."""
 
@@ -173,7 +181,7 @@ class SetSysctl(Value):
 MAKING = (MakeVeth, MakeLink, MakeTap, MoveLink)
 
 if TYPE_CHECKING:
-    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, IsolatePort, ShapeLink]
+    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, IsolatePort, ShapeLink, LetThrough]
     NetStep = Union[
         MakeVeth,
         EnsureBridge,

@@ -13,6 +13,7 @@ from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Address, Route, Subnet, parse_prefixed
 from ..net.conf import NetConf
 from ..net.ipam import NetDns
+from ..net.kinds import FIREWALL
 from ..net.netargs import LONGEST_LINK
 from ..net.requests import ALL, HOST, NONE
 from ..value import Value
@@ -30,6 +31,8 @@ AUTO = {"auto": V4_BITS, "auto6": V6_BITS}
 _OPTION_OF = {"bridge": "bridge", "master": "master", "mode": "mode", "vlanId": "vlan_id"}
 # A file 50-NAME.conf, and what is written beside it before it takes its place, have 255 characters at most.
 _LONGEST_NAME = 200
+# The plugin that lets pods through firewalls of others.
+_OPENING = canonical_json({"type": FIREWALL}).decode()
 _LEAST_MTU, _LEAST_MTU6, _MOST_MTU = 68, 1280, 65535
 # Source: RFC 6890; multicast, loopback and link-local addresses lead to no other host.
 _USELESS = tuple(
@@ -123,9 +126,11 @@ def _plain(_spec: NetworkSpec) -> Members:
 
 KINDS = {
     "bridge": NetworkKind(
-        ("bridge", "mtu", "ip_masq", "hairpin", "isolated", "internal"), _bridge, has_gateway=True
+        ("bridge", "mtu", "ip_masq", "hairpin", "isolated", "internal", "open_firewalls"),
+        _bridge,
+        has_gateway=True,
     ),
-    "ptp": NetworkKind(("mtu", "ip_masq", "internal"), _ptp, has_gateway=True),
+    "ptp": NetworkKind(("mtu", "ip_masq", "internal", "open_firewalls"), _ptp, has_gateway=True),
     "macvlan": NetworkKind(("master", "mode", "mtu"), _below),
     "ipvlan": NetworkKind(("master", "mode", "mtu"), _below),
     "vlan": NetworkKind(("master", "vlan_id", "mtu"), _below),
@@ -175,13 +180,13 @@ def read_network_spec(options: Fields) -> NetworkSpec:
         options.boolean("isolated", False),
         options.boolean("default_route", not internal),
         canonical_json(more).decode(),
-        tuple(_plugin(*item) for item in options.items("plugins")),
+        _plugins(options),
         options.text("master", ""),
         options.text("mode", ""),
         options.integer("vlan_id", 0),
     )
     if internal:
-        _check_internal(spec)
+        _check_internal(spec, options)
     _check_mtu(spec)
     return spec
 
@@ -252,6 +257,15 @@ def _check_taken(options: Fields, kind: str) -> None:
             f"only those of type {', '.join(able)} have",
             where=name,
         )
+
+
+def _plugins(options: Fields) -> tuple[str, ...]:
+    """The plugins that follow in the chain; open_firewalls is one of them."""
+    given = tuple(_plugin(*item) for item in options.items("plugins"))
+    opening = (_OPENING,) if options.boolean("open_firewalls", False) else ()
+    if opening and any(fields.text("type") == FIREWALL for fields in options.each("plugins")):
+        raise InvalidSpec("a plugin says that already", "take one or the other out", where="open_firewalls")
+    return given + opening
 
 
 def _plugin(value: object, where: str) -> str:
@@ -394,11 +408,12 @@ def _dns(options: Fields) -> NetDns:
     return dns
 
 
-def _check_internal(spec: NetworkSpec) -> None:
+def _check_internal(spec: NetworkSpec, options: Fields) -> None:
     for name, refused in (
         ("ip_masq", spec.ip_masq),
         ("default_route", spec.default_route),
         ("routes", bool(spec.routes)),
+        ("open_firewalls", options.boolean("open_firewalls", False)),
     ):
         if refused:
             raise InvalidSpec("an internal network has no way out", "take one or the other out", where=name)

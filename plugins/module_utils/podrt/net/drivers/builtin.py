@@ -7,7 +7,7 @@ from __future__ import annotations
 from ...contexts import nullcontext
 from ..conntrack import forget_addresses
 from ..firewall import remove_rules
-from ..hostlock import bridge_lock
+from ..hostlock import bridge_lock, openings_lock
 from ..links import apply_step, remove_idle_bridge, remove_links
 from ..plan import bridge_of, plugin_steps, result_of
 from ..reservations import LeaseRequest, lease_dir, release, reserve
@@ -15,6 +15,8 @@ from ..result import NO_RESULT, NetResult, result_of_addresses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ..dhcp import DhcpLease
     from ..linksockets import LinkSockets
     from ..member import NetMember
@@ -54,7 +56,7 @@ class BuiltInDriver:
             raise ValueError("a driver without sockets adds nothing")
         bridge = bridge_of(member.conf) if plugin.makes_link else ""
         steps = plugin_steps(member.conf, plugin, member.place)
-        with bridge_lock(member.pod.paths, bridge) if bridge else nullcontext():
+        with self._lock(member, plugin, bridge):
             for step in steps:
                 apply_step(step, self._wires)
         if not plugin.asks_network:
@@ -64,6 +66,13 @@ class BuiltInDriver:
             if step not in steps:
                 apply_step(step, self._wires)
         return result_of(plugin, place, member.pod.netns, before)
+
+    @staticmethod
+    def _lock(member: NetMember, plugin: Plugin, bridge: str) -> AbstractContextManager[tuple[int, ...] | None]:
+        """What is to be held while it is added."""
+        if plugin.firewall_zone:
+            return openings_lock(member.pod.paths)
+        return bridge_lock(member.pod.paths, bridge) if bridge else nullcontext()
 
     def _asked(self, member: NetMember, plugin: Plugin, wires: LinkSockets) -> NetResult:
         """What a server on the network of an interface gives it, by CNI's own daemon where that is to be asked."""
@@ -80,11 +89,17 @@ class BuiltInDriver:
         self._leases.append(lease)
         return given_by(lease, plugin.ipam.routes)
 
-    def remove(self, member: NetMember, plugin: Plugin, _result: NetResult) -> None:
+    def remove(self, member: NetMember, plugin: Plugin, result: NetResult) -> None:
         """Remove its bridge, if no pod is left there, and give the addresses back. The links of a pod go all at once.
 
         Raises PodError, OSError.
         """
+        zone = plugin.firewall_zone
+        if zone:
+            from ..openings import shut_out
+
+            with openings_lock(member.pod.paths):
+                shut_out(member.pod.uuid, [each.address for each in result.ips], zone)
         if not plugin.makes_link:
             return
         if plugin.type == "host-device":

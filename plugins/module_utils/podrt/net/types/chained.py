@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plugins that follow the one that makes the interface: portmap, tuning and sbr. Pure.
+"""Plugins that follow the one that makes the interface: portmap, tuning, sbr and firewall. Pure.
 
-Source: containernetworking/plugins portmap, tuning and sbr.
+Source: containernetworking/plugins portmap, tuning, sbr and firewall.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from ...errors import InvalidSpec
 from ...value import Value
 from ..netargs import mac_of
-from ..steps import POD_SIDE, MoveRoutes, SetSysctl, TuneLink
+from ..steps import POD_SIDE, LetThrough, MoveRoutes, SetSysctl, TuneLink
 from .shared import beyond
 
 TYPE_CHECKING = False
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..steps import NetStep
 
 _BEYOND = ("conditionsV4", "conditionsV6")
+_POLICIES = ("ingressPolicy", "iptablesAdminChainName")
+_TRUSTED = "trusted"
 _SPACE = "net/"
 _OWN_NAME = "IFNAME"
 # The first routing table of networks with source routing: one each, by the number of the interface.
@@ -99,6 +101,30 @@ class SourceRouting(Value):
     def steps(self, _options: LinkOptions, place: Place) -> Iterator[NetStep]:
         """The routes move there, with a rule for each address."""
         yield MoveRoutes(place.if_name, _FIRST_TABLE + place.index, place.addresses)
+
+    def result(self, before: NetResult, _place: Place, _sandbox: str) -> NetResult:
+        """The same."""
+        return before
+
+
+class Firewall(Value):
+    """Firewalls of others let the pod through, see openings. zone: that of firewalld for its addresses."""
+
+    zone: str = _TRUSTED
+    beyond: tuple[str, ...] = ()
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Firewall:
+        """Read firewalldZone. The backend is that which drops. CNI's program does other policies, see shared."""
+        keeps = beyond(fields, _POLICIES)
+        if fields.text("ingressPolicy", "") in ("", "open"):
+            keeps = tuple(name for name in keeps if name != "ingressPolicy")
+        return cls(fields.text("firewalldZone", "") or _TRUSTED, keeps)
+
+    def steps(self, _options: LinkOptions, place: Place) -> Iterator[NetStep]:
+        """One, for all addresses."""
+        if place.addresses:
+            yield LetThrough(place.uuid, tuple(each.address for each in place.addresses), self.zone)
 
     def result(self, before: NetResult, _place: Place, _sandbox: str) -> NetResult:
         """The same."""

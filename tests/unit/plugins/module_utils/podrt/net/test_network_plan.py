@@ -217,6 +217,8 @@ BEYOND = (
     ({"type": "portmap", "conditionsV4": ["!", "-d", "192.0.2.0/24"]}, "conditionsV4"),
     ({"type": "portmap", "snat": False}, "snat"),
     ({"type": "bandwidth", "unshapedSubnets": ["10.0.0.0/8"]}, "unshapedSubnets"),
+    ({"type": "firewall", "ingressPolicy": "same-bridge"}, "ingressPolicy"),
+    ({"type": "firewall", "ingressPolicy": "open", "iptablesAdminChainName": "X"}, "iptablesAdminChainName"),
 )
 
 

@@ -189,4 +189,6 @@ def test_a_chain_begins_with_an_interface_and_has_one(kinds: tuple[str, ...], sa
 
 
 def test_every_type_is_known_here() -> None:
-    assert {kind for kind in TYPES if kind not in LINK_TYPES} == {"portmap", "tuning", "sbr", "bandwidth"}
+    assert {kind for kind in TYPES if kind not in LINK_TYPES} == {
+        *("portmap", "tuning", "sbr", "bandwidth", "firewall"),
+    }

@@ -80,6 +80,9 @@ def conf(**options: Any) -> dict[str, Any]:
         ({"internal": True, "ip_masq": True}, "ip_masq"),
         ({"internal": True, "default_route": True}, "default_route"),
         ({"internal": True, "routes": [{"dst": "10.9.0.0/16"}]}, "routes"),
+        ({"internal": True, "open_firewalls": True}, "open_firewalls"),
+        ({"type": "macvlan", "master": "up0", "open_firewalls": True}, "open_firewalls"),
+        ({"open_firewalls": True, "plugins": [{"type": "firewall"}]}, "open_firewalls"),
         ({"conf": {"Name": "other"}}, "conf.Name"),
         ({"conf": {"ipmasq": False}}, "conf.ipmasq"),
         ({"conf": {"ipam": {"ranges": []}}}, "conf.ipam.ranges"),
@@ -102,6 +105,13 @@ def test_an_isolated_bridge_says_so() -> None:
     assert network_spec.check_conf(raw, "50-br.conf").main.isolates
     raw = network_spec.conf_of(spec(subnets=["10.78.0.0/24"]), subnets)
     assert not network_spec.check_conf(raw, "50-br.conf").main.isolates
+
+
+def test_pods_are_let_through_firewalls_by_the_last_plugin_of_the_chain() -> None:
+    wanted = spec(subnets=[SUBNET], open_firewalls=True, plugins=[{"type": "sbr"}])
+    read = network_spec.check_conf(network_spec.conf_of(wanted, (Subnet.parse(SUBNET),)), "50-br.conflist")
+    assert [each.type for each in read.plugins] == ["bridge", "sbr", "firewall"]
+    assert read.plugins[-1].firewall_zone == "trusted"
 
 
 def test_a_bridge_leads_out_with_the_address_of_the_host() -> None:
