@@ -68,7 +68,9 @@ class BuiltInDriver:
         return result_of(plugin, place, member.pod.netns, before)
 
     @staticmethod
-    def _lock(member: NetMember, plugin: Plugin, bridge: str) -> AbstractContextManager[tuple[int, ...] | None]:
+    def _lock(
+        member: NetMember, plugin: Plugin, bridge: str
+    ) -> AbstractContextManager[tuple[int, ...] | None]:
         """What is to be held while it is added."""
         if plugin.firewall_zone:
             return openings_lock(member.pod.paths)
