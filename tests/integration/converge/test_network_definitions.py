@@ -264,6 +264,26 @@ def test_plugins_follow_in_a_chain(host: Host) -> None:
     assert (refused["error"], refused["facts"]["where"]) == ("not-found", "plugins")
 
 
+def test_what_pods_will_miss_is_told_beforehand(host: Host) -> None:
+    lan = {"name": "lan", "type": "macvlan", "master": "eth9", "subnets": ["198.51.100.0/24"]}
+    missing = 'the host has no interface "eth9" now: pods cannot join network "lan" until it is there'
+    for changed in (True, False):
+        defined = net(host, **lan)
+        assert (defined["changed"], defined["warnings"]) == (changed, [missing])
+    net(host)
+    host.pod(networks=["br"])
+    host.task("pod_run", name="web", state="stopped")
+    removed = host.task("pod_network", name="br", state="absent")
+    assert removed["warnings"] == [
+        'pod web, which has ended, asks for network "br" and cannot be started without it'
+    ]
+    host.absent()
+    asked = host.pod(check=True, networks=["none", "default"])
+    assert asked["warnings"] == ['the pod does not join default, since its networks have "none" as well']
+    (service,) = host.pod(check=True, mds_register=True)["warnings"]
+    assert "could not reach the metadata service" in service and "starts only if it does then" in service
+
+
 def test_pods_are_let_through_a_firewall_where_the_play_asks_for_it(host: Host) -> None:
     wall = "table inet wall { chain forward { type filter hook forward priority 0; policy drop; }; }"
     net(host, name="other", subnets=["10.79.0.0/24"])

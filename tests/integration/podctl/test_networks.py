@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import signal
@@ -115,6 +116,15 @@ def test_a_port_that_was_taken_since_the_pod_was_prepared_is_an_error(pods: PodH
     assert kernel() == before
     assert list((pods.data / "net").glob("*/*.*.*.*")) == []
     end(pods)
+
+
+@pytest.mark.behaviour("E24")
+@in_own_network
+def test_a_port_is_chosen_by_the_host_where_none_is_given(pods: PodHost) -> None:
+    uuid = pods.ok("prepare", "--port=http:127.0.0.1:auto", pods.image, "--exec=/bin/true")
+    (port,) = json.loads(pods.ok("cat-manifest", uuid))["ports"]
+    assert port["hostPort"] in range(20000, 30000) and port["hostIP"] == "127.0.0.1"
+    assert pods.podctl("run-prepared", uuid).status == 0
 
 
 @pytest.mark.behaviour("E24")

@@ -30,7 +30,9 @@ class Address(Value):
             except OSError:
                 continue
             return cls.unpacked(packed)
-        raise InvalidSpec(f'"{text}" is not an IP address', where=where)
+        raise InvalidSpec(
+            f'"{text}" is not an IP address', "write one such as 10.78.0.2 or fd00:78::2", where=where
+        )
 
     @classmethod
     def unpacked(cls, packed: bytes) -> Address:

@@ -23,7 +23,7 @@ from . import network_fit
 from .change import Change, Difference
 from .network_files import defining, local_files, network_files, others
 from .network_spec import check_conf, conf_of
-from .network_users import network_users, users_of
+from .network_users import network_users, stopped_users, users_of
 from .networks import difference_of, members_of
 
 TYPE_CHECKING = False
@@ -168,7 +168,20 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
     if change and change.differences:
         yield change.with_impact("restart" if outdated else "none")
     settled = yield from _settled(conf, outdated, restart=restart)
-    return settled.replace(warnings=(*unfit, *settled.warnings))
+    return settled.replace(warnings=(*unfit, *_missing_links(host, conf), *settled.warnings))
+
+
+def _missing_links(host: Host, conf: NetConf) -> tuple[str, ...]:
+    """A sentence for each interface of the host that pods of a network need and that is not there now."""
+    from ..net.facts import host_facts
+
+    wanted = [name for plugin in conf.plugins for name in plugin.needed_links]
+    there = dict(host.ask(host_facts).links) if wanted else {}
+    return tuple(
+        f'the host has no interface "{name}" now: pods cannot join network "{conf.name}" until it is there'
+        for name in wanted
+        if name not in there
+    )
 
 
 def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[Defined]:
@@ -191,7 +204,9 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
         paths = tuple(file.path for file in own)
         yield RemoveNetwork(f'network "{name}"', (difference,), name, paths, left is None)
     if left is None or left.conf is None:
-        return Defined(None)
+        stopped = ", ".join(stopped_users(host, name)) if own else ""
+        said = f'pod {stopped}, which has ended, asks for network "{name}" and cannot be started without it'
+        return Defined(None, warnings=(said,) if stopped else ())
     settled = yield from _settled(left.conf, outdated, restart=restart)
     said = f'network "{name}" is still defined: {_origin(left)}'
     return settled.replace(warnings=(said, *unfit, *settled.warnings))

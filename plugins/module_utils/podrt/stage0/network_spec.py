@@ -346,6 +346,14 @@ def _subnet(element: object, where: str) -> SubnetSpec:
     start, end, gateway = (_inside(fields, name, subnet) for name in ("range_start", "range_end", "gateway"))
     if start and end and start.number > end.number:
         raise InvalidSpec(f"{start} is above {end}", "change them over", where=fields.where_of("range_start"))
+    lowest = Address(subnet.bits, subnet.number + 1)
+    first = start or lowest
+    if first == (end or subnet.last) == (gateway or lowest):
+        raise InvalidSpec(
+            f"the range has {first} alone, which is the gateway's",
+            "make it larger, or choose another gateway",
+            where=fields.where_of("range_end"),
+        )
     return SubnetSpec(subnet.bits, subnet, start, end, gateway, place)
 
 

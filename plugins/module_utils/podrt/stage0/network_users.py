@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ..contexts import suppress
 from ..errors import InvalidSpec, NotFound, PodError
 from ..net.info import read_copy, read_net_info
 from ..pod import documents, holders
@@ -60,6 +61,18 @@ def network_users(host: Host) -> tuple[NetworkUser, ...]:
         if pod.uuid not in seen:
             found += _of_state(host, pod)
     return tuple(sorted(found, key=lambda user: (user.name, user.uuid)))
+
+
+def stopped_users(host: Host, network: str) -> tuple[str, ...]:
+    """The names of the pods that have ended, ask for a network, and may be started again."""
+    found = []
+    for pod in walk(host.paths, ("run",)):
+        with suppress(OSError, PodError):
+            runspec = documents.read_runspec(pod.dir)
+            asks = any(request.name == network for request in runspec.networks) and runspec.has_addresses
+            if asks and runspec.name and pod.state() is PodState.EXITED:
+                found.append(runspec.name)
+    return tuple(sorted(found))
 
 
 def users_of(users: Sequence[NetworkUser], network: str) -> tuple[NetworkUser, ...]:

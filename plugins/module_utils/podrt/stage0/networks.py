@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodError
+from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodError, Unreachable
 from ..fields import parse_json
 from ..net.conf import choose, load_confs
 from ..net.info import read_copy, read_net_info
@@ -52,13 +52,40 @@ def _cautions(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
 
 
 def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
-    """Warnings about a pod's networks and name servers on this host; none about networks that it cannot join."""
-    servers = _server_warnings(host, runspec)
+    """Warnings about a pod's networks, name servers and registration on this host; none about networks that it cannot
+    join.
+    """
+    others = (
+        *_server_warnings(host, runspec),
+        *_service_warnings(host, runspec),
+        *_unjoined_warnings(runspec),
+    )
     try:
         plan = _plan(host, manifest, runspec)
-        return (*_cautions(host, plan), *servers) if plan else servers
+        return (*_cautions(host, plan), *others) if plan else others
     except PodError:
-        return servers
+        return others
+
+
+def _service_warnings(host: Host, runspec: RunSpec) -> tuple[str, ...]:
+    """Where the service is missing; a task before this one may be to start it."""
+    if not runspec.mds_register:
+        return ()
+    from ..mds.register import check_reachable
+
+    try:
+        check_reachable(host.paths)
+    except Unreachable as err:
+        return (f"{err.message}: the pod starts only if it does then",)
+    return ()
+
+
+def _unjoined_warnings(runspec: RunSpec) -> tuple[str, ...]:
+    special = "host" if runspec.host_network else "none" if runspec.no_network else ""
+    others = ", ".join(request.name for request in runspec.networks if request.name != special)
+    if not special or not others:
+        return ()
+    return (f'the pod does not join {others}, since its networks have "{special}" as well',)
 
 
 def _server_warnings(host: Host, runspec: RunSpec) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ..appc.ports import ANY_V4, hosts_clash
+from ..contexts import suppress
 from ..errors import Conflict, PodError
 from ..pod import documents, holders
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..appc.pod import PodManifest
     from ..host.host import Host
+    from ..pod.lifecycle import Pod
 
 _V4 = 32  # bits of an address
 
@@ -38,7 +40,7 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "", families:
         if pod.uuid == replaced:
             own |= taken
             continue
-        _check_pod(wanted, taken, pod.uuid)
+        _check_pod(wanted, taken, _shown(pod))
     for protocol, address, port in sorted(wanted - own):
         for probe in probed(address or None, families or (_V4,)):
             if host.ask(is_bound, protocol, probe, port):
@@ -55,14 +57,21 @@ def warnings_of_ports(manifest: PodManifest) -> tuple[str, ...]:
     return unrouted(forwards_of(manifest))
 
 
-def _check_pod(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]], uuid: str) -> None:
+def _shown(pod: Pod) -> str:
+    """A pod in a sentence: by its name, where it has one that can be read."""
+    with suppress(OSError, PodError):
+        return f'pod "{documents.read_runspec(pod.dir).name or pod.uuid}"'
+    return f'pod "{pod.uuid}"'
+
+
+def _check_pod(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]], holder: str) -> None:
     addresses: dict[tuple[str, int], set[str]] = {}  # ranges are long
     for protocol, address, port in taken:
         addresses.setdefault((protocol, port), set()).add(address)
     for protocol, address, port in sorted(wanted):
         others = addresses.get((protocol, port), set())
         if any(hosts_clash(address or None, other or None) for other in others):
-            raise _conflict(protocol, address, port, f'pod "{uuid}"')
+            raise _conflict(protocol, address, port, holder)
 
 
 def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:

@@ -7,6 +7,7 @@ The meaning of values is not checked here but by the one parser behind both. Sou
 
 from __future__ import annotations
 
+from ...appc.ports import AUTO
 from ...errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -148,7 +149,10 @@ def _keyed(items: Iterable[tuple[str, str]], rows: Sequence[Option], what: str) 
 
 
 def ports(texts: Iterable[str], _rows: Sequence[Option]) -> list[dict[str, object]]:
-    """NAME:[HOSTIP:]HOSTPORT each; an IPv6 address may stand in brackets. Raises InvalidSpec with rkt's words."""
+    """NAME:[HOSTIP:]HOSTPORT each; an IPv6 address may stand in brackets, and auto for a port that the host chooses.
+
+    Raises InvalidSpec with rkt's words.
+    """
     return [_port(text) for text in texts]
 
 
@@ -157,9 +161,10 @@ def _port(text: str) -> dict[str, object]:
     address, _colon, number = rest.rpartition(":")
     if not colon:
         raise InvalidSpec(f'"{text}" is not in name:[ip:]port format')
-    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_PORT_DIGITS):
+    is_number = number.isascii() and number.isdigit() and len(number) <= _MOST_PORT_DIGITS
+    if not is_number and number != AUTO:
         raise InvalidSpec(f'"{number}" is not a valid port number')
-    found: dict[str, object] = {"name": name, "host_port": int(number)}
+    found: dict[str, object] = {"name": name, "host_port": int(number) if is_number else AUTO}
     return {**found, "host_ip": address.strip("[]")} if address else found
 
 

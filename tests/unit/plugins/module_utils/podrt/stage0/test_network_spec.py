@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, PodError
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import NetConf
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import network_spec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.network_spec import NetworkSpec
@@ -81,6 +81,23 @@ def conf(**options: Any) -> dict[str, Any]:
         ({"internal": True, "default_route": True}, "default_route"),
         ({"internal": True, "routes": [{"dst": "10.9.0.0/16"}]}, "routes"),
         ({"internal": True, "open_firewalls": True}, "open_firewalls"),
+        (
+            {"subnets": [{"subnet": SUBNET, "range_start": "10.78.0.1", "range_end": "10.78.0.1"}]},
+            "subnets[0].range_end",
+        ),
+        (
+            {
+                "subnets": [
+                    {
+                        "subnet": "fd00::/64",
+                        "range_end": "fd00::5",
+                        "range_start": "fd00::5",
+                        "gateway": "fd00::5",
+                    }
+                ]
+            },
+            "subnets[0].range_end",
+        ),
         ({"type": "macvlan", "master": "up0", "open_firewalls": True}, "open_firewalls"),
         ({"open_firewalls": True, "plugins": [{"type": "firewall"}]}, "open_firewalls"),
         ({"conf": {"Name": "other"}}, "conf.Name"),
@@ -105,6 +122,11 @@ def test_an_isolated_bridge_says_so() -> None:
     assert network_spec.check_conf(raw, "50-br.conf").main.isolates
     raw = network_spec.conf_of(spec(subnets=["10.78.0.0/24"]), subnets)
     assert not network_spec.check_conf(raw, "50-br.conf").main.isolates
+
+
+def test_a_range_of_one_address_is_for_one_pod_where_the_gateway_is_another() -> None:
+    alone = {"subnet": SUBNET, "range_start": "10.78.0.9", "range_end": "10.78.0.9"}
+    assert spec(subnets=[alone]).subnets[0].start == Address.parse("10.78.0.9")
 
 
 def test_pods_are_let_through_firewalls_by_the_last_plugin_of_the_chain() -> None:
