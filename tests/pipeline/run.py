@@ -150,6 +150,7 @@ def whole(pipeline: Pipeline) -> None:
         ],
         [
             Step("integration-hosts", "integration", "hosts"),
+            Step("integration-net", "integration", "net"),
             Step("molecule", "molecule"),
         ],
         [
