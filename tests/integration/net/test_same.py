@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     HOST_IP,
     OUTSIDE_IP,
+    TIMEOUT,
     NetLab,
     Pod,
     here,
@@ -120,7 +122,16 @@ def begun(tmp_path: pathlib.Path, chain: list[dict[str, Any]]) -> NetLab:
 def seen(words: str) -> list[dict[str, Any]]:
     """What ip shows, without names, numbers and MAC addresses that the kernel or a plugin chose by chance."""
     found = json.loads(ip("-j", "-d", *words.split()))
+    end = time.monotonic() + TIMEOUT
+    while any(_changes(each) for each in found) and time.monotonic() < end:
+        time.sleep(0.02)
+        found = json.loads(ip("-j", "-d", *words.split()))
     return [_kept(each) for each in found if each.get("ifname") not in ("lo", "up0", "far0")]
+
+
+def _changes(link: dict[str, Any]) -> bool:
+    """Whether a link is about to be up: the kernel says so up to a second after its carrier has come."""
+    return "LOWER_UP" in link.get("flags", ()) and link.get("operstate") == "DOWN"
 
 
 BY_CHANCE = ("ifindex", "link_index", "link_netnsid", "permaddr", "valid_life_time", "preferred_life_time")
