@@ -29,6 +29,7 @@ from .steps import (
     BringUp,
     EnsureBridge,
     EnsureBridgeAddress,
+    FilterVlans,
     IgnoreRouters,
     IsolatePort,
     MakeLink,
@@ -36,9 +37,11 @@ from .steps import (
     MakeVeth,
     MoveLink,
     MoveRoutes,
+    PortVlans,
     SetSysctl,
     ShapeLink,
     TuneLink,
+    VlanGateway,
 )
 from .switches import ignores_routers, is_off, localnet_key, may_change
 
@@ -50,13 +53,15 @@ if TYPE_CHECKING:
     from .info import NetInfo
     from .rtsocket import Link
     from .rules import PortForward
-    from .steps import NetStep
+    from .steps import NetStep, VlanStep
 
     T = TypeVar("T")
 
 
 # Steps that runtimes without podrt/net/switches.py do not know; pods of these are left as they were joined.
 LATER = (BringUp, IgnoreRouters)
+_PART_OF_LINK = {IsolatePort: "isolation", ShapeLink: "limits"}
+_RARE = (IsolatePort, ShapeLink, TuneLink, MoveRoutes, FilterVlans, PortVlans, VlanGateway)
 # The bound on a file that an app can make longer: some 8000 routes, which take 40 ms.
 _MOST_BYTES = 1 << 20
 
@@ -206,11 +211,11 @@ class _Seen:
             return link is not None and (not may_change(link) or ignores_routers(step.link))
         if isinstance(step, (MakeLink, MakeTap, MoveLink)):
             return self.inside.has_name(step.link)
-        if isinstance(step, (IsolatePort, ShapeLink, TuneLink, MoveRoutes)):
+        if isinstance(step, _RARE):
             return self._has_rare(step)
         return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
 
-    def _has_rare(self, step: IsolatePort | ShapeLink | TuneLink | MoveRoutes) -> bool:
+    def _has_rare(self, step: IsolatePort | ShapeLink | TuneLink | MoveRoutes | VlanStep) -> bool:
         """Of what an app may change itself, nothing is looked at."""
         if isinstance(step, IsolatePort):
             link = self._link(step.link)
@@ -219,6 +224,10 @@ class _Seen:
             from .shapes import is_shaped  # for the few that are limited
 
             return is_shaped(step, self._host)
+        if isinstance(step, (FilterVlans, PortVlans, VlanGateway)):
+            from .vlans import has_vlan_step  # the same
+
+            return has_vlan_step(step, self._host)
         return True
 
     def _host_has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
@@ -375,16 +384,15 @@ def _routes6_in(lines: list[str]) -> Iterator[Subnet]:
 def _word(step: NetStep) -> str:
     if isinstance(step, MakeVeth):
         return f"link {step.host_if}"
-    if isinstance(step, BringUp):
-        return f"link {step.link} up"
-    if isinstance(step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, ShapeLink)):
-        return f"link {step.link}" if not isinstance(step, ShapeLink) else f"limits of link {step.link}"
-    if isinstance(step, (IsolatePort, IgnoreRouters)):
-        ignored = f"accept_ra and accept_redirects off on {step.link}"
-        return ignored if isinstance(step, IgnoreRouters) else f"isolation of link {step.link}"
-    if isinstance(step, (EnsureBridge, EnsureBridgeAddress)):
-        return f"bridge {step.name}" if isinstance(step, EnsureBridge) else f"address {step.address}"
-    if isinstance(step, AddAddress):
+    if isinstance(step, (BringUp, MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes)):
+        return f"link {step.link}{' up' if isinstance(step, BringUp) else ''}"
+    if isinstance(step, (IsolatePort, ShapeLink, PortVlans, VlanGateway)):
+        return f"{_PART_OF_LINK.get(type(step), 'VLANs')} of link {step.link}"
+    if isinstance(step, IgnoreRouters):
+        return f"accept_ra and accept_redirects off on {step.link}"
+    if isinstance(step, (EnsureBridge, FilterVlans)):
+        return f"{'VLANs of ' if isinstance(step, FilterVlans) else ''}bridge {step.name}"
+    if isinstance(step, (EnsureBridgeAddress, AddAddress)):
         return f"address {step.address}"
     if isinstance(step, AddRoute):
         return f"route to {step.dst}"

@@ -69,8 +69,12 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
         wires.host.send(isolate_port(wires.host.index(step.link), step))
     elif isinstance(step, ShapeLink):
         shape_link(step, wires.host)
-    else:
+    elif isinstance(step, MoveRoutes):
         _move_routes(step, wires.pod)
+    else:
+        from .vlans import apply_vlan_step  # few bridges have any
+
+        apply_vlan_step(step, wires.host)
 
 
 def return_devices(uuid: str, netns: str) -> None:
