@@ -17,6 +17,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, Unsupported
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.gateways import (
+    drop_gateways,
+    widen_gateways,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.mend import mend
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
@@ -207,8 +212,9 @@ def test_a_vlan_is_made_as_by_the_program_of_cni(tmp_path: pathlib.Path) -> None
     check.check()
     ours.detach()
     theirs = lab.pod()
-    Runtime(theirs, chain).add()
-    assert meets(lab.pod().attach("same").netns, theirs, "10.7.0.3") == "10.7.0.4"
+    added = Runtime(theirs, chain).add()
+    joined = lab.pod().attach("same")
+    assert meets(joined.netns, theirs, added["ips"][0]["address"].partition("/")[0]) == joined.address
 
 
 def seen(lab: NetLab, pod: Pod) -> dict[str, Any]:
@@ -300,6 +306,23 @@ def test_a_port_on_127_0_0_1_leads_into_a_vlan_as_long_as_its_pod_is_there(tmp_p
     pod.detach()
     assert switch(key) == "0"
     stays.detach()
+
+
+@pytest.mark.kernel
+@in_own_network
+def test_gateways_of_a_vlan_that_has_changed_are_found_there(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    name = listed(lab, SEVEN)
+    if not has_vlans(lab, name):
+        return
+    pod = lab.pod().attach(name)
+    gateway = Address.parse("10.7.0.1")
+    widen_gateways(lab.paths, "cni7", "cni7.7", [(gateway, 16)])
+    assert "10.7.0.1/16" in ip("addr", "show", "cni7.7")
+    assert meets(here(), pod) == "10.7.0.1"
+    drop_gateways(lab.paths, "cni7", "cni7.7", [(gateway, 16)])
+    assert "10.7.0.1" not in ip("addr")
+    pod.detach()
 
 
 @pytest.mark.kernel
