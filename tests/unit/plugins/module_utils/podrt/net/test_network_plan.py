@@ -216,6 +216,7 @@ BEYOND = (
     ({"type": "bridge", "macspoofchk": True, "vlan": 0}, "macspoofchk"),
     ({"type": "portmap", "conditionsV4": ["!", "-d", "192.0.2.0/24"]}, "conditionsV4"),
     ({"type": "portmap", "snat": False}, "snat"),
+    ({"type": "portmap", "masqAll": True, "externalSetMarkChain": "MARK"}, "externalSetMarkChain"),
     ({"type": "bandwidth", "unshapedSubnets": ["10.0.0.0/8"]}, "unshapedSubnets"),
 )
 

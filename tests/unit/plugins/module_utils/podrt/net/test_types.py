@@ -243,6 +243,27 @@ def test_plugins_that_follow_add_their_steps_after_the_interface() -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "place"),
+    [
+        ({"markMasqBit": 32}, "markMasqBit"),
+        ({"markMasqBit": -1}, "markMasqBit"),
+        ({"markMasqBit": "13"}, "markMasqBit"),
+        ({"markMasqBit": 13, "externalSetMarkChain": "MARK"}, "markMasqBit"),
+        ({"masqAll": "yes"}, "masqAll"),
+    ],
+)
+def test_what_portmap_cannot_do_is_told_with_its_place(members: dict[str, object], place: str) -> None:
+    with pytest.raises(InvalidSpec, match=rf"n\.conflist\.plugins\[1\]\.{place}: "):
+        conf({"type": "ptp"}, {"type": "portmap", **members})
+
+
+def test_a_mark_bit_changes_nothing() -> None:
+    marked = conf({"type": "ptp"}, {"type": "portmap", "markMasqBit": 0}).plugins[1]
+    assert (marked.is_built_in, marked.beyond, marked.masks_clients) == (True, (), False)
+    assert conf({"type": "ptp"}, {"type": "portmap", "masqAll": True}).plugins[1].masks_clients
+
+
+@pytest.mark.parametrize(
     ("kinds", "said"),
     [
         (("tuning",), "needs one before it that makes an interface"),
