@@ -368,6 +368,71 @@ def test_rules_of_ipv6_that_have_gone_are_drift_and_come_back(tmp_path: pathlib.
         assert source_seen(lab.outside, server, HOST_IP6, 8080) == OUTSIDE_IP6
 
 
+def masking(lab: NetLab, **members: object) -> str:
+    """A network whose ports have these members of portmap."""
+    ranges = [[{"subnet": "10.7.0.0/24"}], [{"subnet": "fd00:7::/64"}]]
+    routes = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+    ptp = {"type": "ptp", "ipam": {"type": "host-local", "ranges": ranges, "routes": routes}}
+    plugins = [ptp, {"type": "portmap", "capabilities": {"portMappings": True}, **members}]
+    lab.conf("10-n.conflist", json.dumps({"cniVersion": "1.0.0", "name": "n", "plugins": plugins}))
+    return "n"
+
+
+def clients(lab: NetLab, pod: Pod) -> tuple[str, str]:
+    """The clients that a pod sees at its port, from outside, by each family."""
+    found = []
+    for any_address, address in (("0.0.0.0", HOST_IP), ("::", HOST_IP6)):
+        with listen(pod.netns, SAME_PORT, any_address) as server:
+            found.append(source_seen(lab.outside, server, address, 8080))
+    return found[0], found[1]
+
+
+@pytest.mark.kernel
+@pytest.mark.behaviour("E23")
+@in_own_network
+def test_with_masqall_a_pod_sees_the_host_in_place_of_any_client(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    before = lab.snapshot()
+    pod = lab.pod().attach(masking(lab, markMasqBit=14), HTTP)
+    assert clients(lab, pod) == (OUTSIDE_IP, OUTSIDE_IP6)
+    pod.detach()
+    other = lab.pod().attach("default")  # which makes the table
+    pod = lab.pod().attach(masking(lab, masqAll=True), HTTP)
+    assert clients(lab, pod) == ("10.7.0.1", "fd00:7::1")
+    with listen(pod.netns, 9000, "0.0.0.0") as server:  # which is no host port
+        with inside(lab.outside):
+            ip("route", "add", "10.7.0.0/24", "via", HOST_IP)
+        assert source_seen(lab.outside, server, pod.address, 9000) == OUTSIDE_IP
+    assert not drift_of(pod, HTTP).sentences
+    nft("flush", "set", "ip", "stagecraft_pods", "masked")
+    drift = drift_of(pod, HTTP)
+    assert [words for _index, words in drift.sentences] == ["nftables rules"]
+    mend(pod.joining, pod.netns, drift, [HTTP])
+    assert clients(lab, pod) == ("10.7.0.1", "fd00:7::1")
+    for each in (pod, other):
+        each.detach()
+    assert lab.snapshot() == before
+
+
+@pytest.mark.kernel
+@in_own_network
+def test_a_table_of_an_earlier_release_gets_what_masqall_needs(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    other = lab.pod().attach("default", HTTP.replace(host_port=8081))
+    handle = nft("-a", "list", "chain", "ip", "stagecraft_pods", "postrouting").partition(
+        "@masked masquerade # handle "
+    )[2]
+    nft("delete", "rule", "ip", "stagecraft_pods", "postrouting", "handle", handle.split()[0])
+    nft("delete", "set", "ip", "stagecraft_pods", "masked")
+
+    def records() -> list[object]:
+        return [rules_of_record(other.uuid, read_net_info(other.info_path), ())]
+
+    pod = lab.pod().attach(masking(lab, masqAll=True), HTTP, neighbours=Neighbours(rules=records))  # type: ignore[arg-type]
+    assert clients(lab, pod) == ("10.7.0.1", "fd00:7::1")
+    assert not drift_of(other).sentences
+
+
 @in_own_network
 def test_a_pod_of_an_earlier_release_lacks_no_rules_of_ipv6(tmp_path: pathlib.Path) -> None:
     lab = lab_of(tmp_path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 from contextlib import nullcontext
 
@@ -90,6 +91,30 @@ def reaches_the_outside(lab: NetLab, pod: Pod) -> None:
         assert source_seen(pod.netns, outside, OUTSIDE_IP, 8000) == HOST_IP
     with listen(pod.netns, 9000) as in_pod:
         assert source_seen(here(), in_pod, pod.address, 9000) == "10.7.0.1"
+
+
+@pytest.mark.parametrize("program", [True, False], ids=["program", "built in"])
+@in_own_network
+def test_a_pod_has_the_plugins_of_a_directory_whatever_becomes_of_that(
+    tmp_path: pathlib.Path, program: bool
+) -> None:
+    lab = NetLab(tmp_path)
+    before = lab.snapshot()
+    if program:
+        by_program(lab, "tuning")
+    place = lab.config / "net.d" / listed(lab, PTP)
+    place.mkdir()
+    (place / "1.conf").write_text(json.dumps({**TUNING, "mtu": 1280}))
+    pod = lab.pod().attach("mix")
+    assert [os.path.basename(name) for name in pod.infos[0].plugins] == ["ptp", "tuning"]
+    with inside(pod.netns):
+        assert pathlib.Path("/proc/sys/net/ipv4/conf/eth0/arp_notify").read_text() == "1\n"
+        assert json.loads(ip("-j", "link", "show", "eth0"))[0]["mtu"] == 1280
+    shutil.rmtree(place)
+    assert [each.name for each in pathlib.Path(pod.conf_dir).iterdir()] == ["10-mix.conflist"]
+    pod.detach()
+    assert lab.snapshot() == before
+    assert lab.pod().attach("mix").infos[0].plugins == ("ptp",)
 
 
 @pytest.mark.behaviour("E9", "E10", "E25")

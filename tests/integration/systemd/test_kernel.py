@@ -11,6 +11,7 @@ import sysconfig
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.hosts import CHECKOUT, Lab
+from ansible_collections.stagecraft.pods.tests.integration.net.test_same import CNI
 
 # What pytest needs of the environment, which the machine does not have.
 PACKAGES = (
@@ -50,6 +51,7 @@ def test_what_the_kernel_decides(lab: Lab) -> None:
     try:
         assert_passes(lab, host, f"{RUN}/stage1")
         assert_passes(lab, host, f"{RUN}/net/test_types.py")
+        assert_passes(lab, host, f"{RUN}/net/test_vlans.py")
         assert_passes(lab, host, f"{RUN}/net/test_ports6.py")
         assert_passes(lab, host, f"{RUN}/net/test_sctp.py")
     finally:
@@ -80,11 +82,15 @@ def assert_passes(lab: Lab, host: str, command: str) -> None:
 
 
 def sent(lab: Lab, host: str) -> None:
-    """Send the checkout and pytest."""
+    """Send the checkout, pytest, and the programs of CNI that a test compares with."""
     site = pathlib.Path(sysconfig.get_paths()["purelib"])
     found = [path.name for pattern in PACKAGES for path in site.glob(pattern)]
     ours = ("plugins", "tests/integration", "pyproject.toml", "conftest.py")
-    for source, names, target in ((CHECKOUT, ours, THERE), (site, found, f"{THERE}/site-packages")):
+    for source, names, target in (
+        (CHECKOUT, ours, THERE),
+        (site, found, f"{THERE}/site-packages"),
+        (pathlib.Path(CNI), ("bridge", "host-local", "loopback"), CNI),
+    ):
         argv = ["tar", "-c", "--exclude=__pycache__", "-C", str(source), *names]
         packed = subprocess.run(argv, check=True, capture_output=True)
         unpack = f"mkdir -p {target} && tar -x -C {target}"

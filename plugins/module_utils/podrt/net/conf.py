@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Network configurations: those that exist, and those that a pod asks for.
 
-A .conf file is one plugin, a .conflist a chain of them. Source: behaviours E.1, E.2; CNI's SPEC.md, section 1.
+A .conf file is one plugin, a .conflist a chain of them, with those of the directory of its name. Source: behaviours
+E.1, E.2; CNI's SPEC.md, section 1; containernetworking/cni libcni/conf.go.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 # A name becomes a directory of leases. Source: CNI's specification of "name".
 _NAME = ALNUM + "_.-"
 _LONGEST_NAME = 255
-_LIST = ".conflist"
-_SUFFIXES = (".conf", _LIST)
+_ONE, _LIST = ".conf", ".conflist"
+_SUFFIXES = (_ONE, _LIST)
+# The member of a list that has its own plugins alone.
+ALONE = "loadOnlyInlinedPlugins"
 
 # Source: behaviours E28.
 _BUILT_IN = (
@@ -148,6 +151,47 @@ def load_confs(
     return tuple(sorted((*known.values(), *nameless), key=_order))
 
 
+def with_loaded(conf: NetConf) -> NetConf:
+    """A list with the plugins of DIR/NAME/*.conf after its own, unless it says that it has its own alone.
+
+    The result says so: copies of it, which pods have, mean the same anywhere. An error is its flaw.
+    """
+    place = f"{conf.directory}/{conf.name}"
+    if not conf.is_list or not conf.name or not os.path.isdir(place):
+        return conf
+    where = f"{conf.directory}/{conf.file_name}"
+    try:
+        fields = Fields(parse_json(conf.raw.encode(), where), where)
+        if fields.boolean(ALONE, False) or fields.raw("plugins") == []:
+            return conf
+        own = [plugin for plugin, _where in fields.items("plugins")]
+        loaded = _loaded(place)
+        plugins = [*own, *(parse_json(each, place) for each in loaded)]
+        whole = fields.replaced(plugins=plugins, **{ALONE: True})
+    except InvalidSpec as err:
+        return conf.replace(plugins=(), flaw=err)
+    return NetConf.read(whole.canonical().encode(), conf.file_name, conf.directory) if loaded else conf
+
+
+def _loaded(place: str) -> list[bytes]:
+    """The plugins in the files of a directory, in the order of their names. Raises InvalidSpec naming the file."""
+    found: list[bytes] = []
+    path = place
+    try:
+        check_kept(place)
+        for name in entries(place):
+            path = f"{place}/{name}"
+            if not name.endswith(_ONE) or os.path.isdir(path):
+                continue
+            check_kept(path)
+            raw = read_trusted(path)
+            Plugin.from_fields(Fields(parse_json(raw, path), path))
+            found.append(raw)
+    except (Corrupt, OSError) as err:
+        raise InvalidSpec(reason_of(err), "have a regular file there, or remove it", where=path) from err
+    return found
+
+
 def choose(
     confs: Sequence[NetConf], requests: Sequence[tuple[str, tuple[tuple[str, str], ...]]], option: str = ""
 ) -> tuple[ChosenNet, ...]:
@@ -185,9 +229,11 @@ def _plugins(fields: Fields) -> tuple[Plugin, ...]:
     if not fields.where.endswith(_LIST):
         return (Plugin.from_fields(fields),)
     plugins = tuple(Plugin.from_fields(each) for each in fields.each("plugins"))
+    alone = fields.boolean(ALONE, False) or fields.has("plugins")
     if not plugins:
+        more = "" if alone else f", or in .conf files of a directory {fields.text('name')} beside the list"
         raise InvalidSpec(
-            "a list of network plugins is empty", "name at least one", where=fields.where_of("plugins")
+            "a list of network plugins is empty", f"name at least one{more}", where=fields.where_of("plugins")
         )
     return plugins
 
@@ -229,7 +275,7 @@ def _read_file(directory: str, name: str) -> NetConf:
     """A network. What keeps a file from being used is its flaw, which pods on other networks can ignore."""
     path = os.path.join(directory, name)
     try:
-        conf = NetConf.read(read_trusted(path), name, directory)
+        conf = with_loaded(NetConf.read(read_trusted(path), name, directory))
     except (Corrupt, OSError) as err:
         flaw = InvalidSpec(reason_of(err), "have a regular file there, or remove it", where=path)
         return NetConf("", file_name=name, directory=directory, flaw=flaw)

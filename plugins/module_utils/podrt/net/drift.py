@@ -29,6 +29,7 @@ from .steps import (
     BringUp,
     EnsureBridge,
     EnsureBridgeAddress,
+    FilterVlans,
     IgnoreRouters,
     IsolatePort,
     LetThrough,
@@ -37,9 +38,11 @@ from .steps import (
     MakeVeth,
     MoveLink,
     MoveRoutes,
+    PortVlans,
     SetSysctl,
     ShapeLink,
     TuneLink,
+    VlanGateway,
 )
 from .switches import ignores_routers, is_off, localnet_key, may_change
 
@@ -58,6 +61,8 @@ if TYPE_CHECKING:
 
 # Steps that runtimes without podrt/net/switches.py do not know; pods of these are left as they were joined.
 LATER = (BringUp, IgnoreRouters)
+_PARTS = {IsolatePort: "isolation", ShapeLink: "limits", PortVlans: "VLANs", VlanGateway: "VLANs"}
+_RARE = (IsolatePort, ShapeLink, TuneLink, MoveRoutes, FilterVlans, PortVlans, VlanGateway, LetThrough)
 # The bound on a file that an app can make longer: some 8000 routes, which take 40 ms.
 _MOST_BYTES = 1 << 20
 
@@ -207,11 +212,11 @@ class _Seen:
             return link is not None and (not may_change(link) or ignores_routers(step.link))
         if isinstance(step, (MakeLink, MakeTap, MoveLink)):
             return self.inside.has_name(step.link)
-        if isinstance(step, (IsolatePort, ShapeLink, TuneLink, MoveRoutes, LetThrough)):
+        if isinstance(step, _RARE):
             return self._has_rare(step)
         return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
 
-    def _has_rare(self, step: IsolatePort | ShapeLink | TuneLink | MoveRoutes | LetThrough) -> bool:
+    def _has_rare(self, step: RareStep) -> bool:
         """Of what an app may change itself, nothing is looked at."""
         if isinstance(step, IsolatePort):
             link = self._link(step.link)
@@ -224,6 +229,10 @@ class _Seen:
             from .openings import is_let_through  # likewise
 
             return is_let_through(step)
+        if isinstance(step, (FilterVlans, PortVlans, VlanGateway)):
+            from .vlans import has_vlan_step  # the same
+
+            return has_vlan_step(step, self._host)
         return True
 
     def _host_has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
@@ -380,17 +389,15 @@ def _routes6_in(lines: list[str]) -> Iterator[Subnet]:
 def _word(step: NetStep) -> str:
     if isinstance(step, MakeVeth):
         return f"link {step.host_if}"
-    if isinstance(
-        step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, ShapeLink, IsolatePort, LetThrough)
-    ):
+    if isinstance(step, _RARE):
         return _rare_word(step)
-    if isinstance(step, BringUp):
-        return f"link {step.link} up"
+    if isinstance(step, (BringUp, MakeLink, MakeTap, MoveLink)):
+        return f"link {step.link}{' up' if isinstance(step, BringUp) else ''}"
     if isinstance(step, IgnoreRouters):
         return f"accept_ra and accept_redirects off on {step.link}"
-    if isinstance(step, (EnsureBridge, EnsureBridgeAddress)):
-        return f"bridge {step.name}" if isinstance(step, EnsureBridge) else f"address {step.address}"
-    if isinstance(step, AddAddress):
+    if isinstance(step, EnsureBridge):
+        return f"bridge {step.name}"
+    if isinstance(step, (EnsureBridgeAddress, AddAddress)):
         return f"address {step.address}"
     if isinstance(step, AddRoute):
         return f"route to {step.dst}"
@@ -400,5 +407,7 @@ def _word(step: NetStep) -> str:
 def _rare_word(step: RareStep) -> str:
     if isinstance(step, LetThrough):
         return "way through firewalls of others"
-    what = {ShapeLink: "limits of link", IsolatePort: "isolation of link"}.get(type(step), "link")
-    return f"{what} {step.link}"
+    if isinstance(step, FilterVlans):
+        return f"VLANs of bridge {step.name}"
+    part = _PARTS.get(type(step), "")
+    return f"{part} of link {step.link}" if part else f"link {step.link}"

@@ -20,21 +20,22 @@ if TYPE_CHECKING:
     Gateway = tuple[Address, int]
 
 
-def drop_gateways(paths: Paths, bridge: str, old: Collection[Gateway]) -> None:
+def drop_gateways(paths: Paths, bridge: str, holder: str, old: Collection[Gateway]) -> None:
     """Remove these addresses, with their prefix lengths, from a bridge that attach made, if it is there.
 
-    Pods that still use them lose their way out until they join again. Raises HostFailure, Conflict.
+    holder: it, or the interface of a VLAN of it. Pods that still use them lose their way out until they join again.
+    Raises HostFailure, Conflict.
     """
-    with _held_by_ours(paths, bridge) as (host, index, held):
+    with _held_by_ours(paths, bridge, holder) as (host, index, held):
         host.send([del_address(index, *gateway) for gateway in held if gateway in old])
 
 
-def widen_gateways(paths: Paths, bridge: str, new: Collection[Gateway]) -> None:
+def widen_gateways(paths: Paths, bridge: str, holder: str, new: Collection[Gateway]) -> None:
     """Let addresses of such a bridge be of larger subnets where these are its gateways now: no pod loses its way.
 
     Raises HostFailure, Conflict.
     """
-    with _held_by_ours(paths, bridge) as (host, index, held):
+    with _held_by_ours(paths, bridge, holder) as (host, index, held):
         for address, prefix in held:
             for wanted in (wanted for known, wanted in new if known == address and wanted < prefix):
                 # In one message: IPv6 cannot have both at once.
@@ -42,14 +43,14 @@ def widen_gateways(paths: Paths, bridge: str, new: Collection[Gateway]) -> None:
 
 
 @contextmanager
-def _held_by_ours(paths: Paths, bridge: str) -> Iterator[tuple[RouteSocket, int, list[Gateway]]]:
-    """A socket, and the index and addresses of a bridge that attach made; without addresses if there is no such one."""
+def _held_by_ours(paths: Paths, bridge: str, holder: str) -> Iterator[tuple[RouteSocket, int, list[Gateway]]]:
+    """A socket, and the index and addresses of what attach made; without addresses if there is no such interface."""
     try:
         with bridge_lock(paths, bridge), RouteSocket() as host:
-            link = host.find(bridge)
+            link = host.find(holder)
             if link is None or link.alias != OUR_BRIDGE:
                 yield host, 0, []
                 return
             yield host, link.index, [found[1:] for found in host.addresses(link.index)]
     except OSError as err:
-        raise HostFailure.of(f"networking: cannot change the gateways on the bridge {bridge}", err) from err
+        raise HostFailure.of(f"networking: cannot change the gateways on the bridge {holder}", err) from err

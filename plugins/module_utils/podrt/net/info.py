@@ -63,7 +63,8 @@ class NetInfo(Value):
     what is built in. rules6: whether the pod's release makes nftables rules for IPv6 as well.
     forwards: the ports of the host that lead here in our tables, None where that is not recorded.
     isolated: whether it keeps the pod from the others of the network, see isolation.
-    limit: of its rates by isolators, see rates; -1 of releases that do not limit them.
+    limit: of its rates by isolators, see rates; -1 of releases that do not limit them. masq_all: whether clients of its
+    host ports are masqueraded, whatever their address.
     """
 
     net_name: str
@@ -81,6 +82,7 @@ class NetInfo(Value):
     forwards: tuple[HeldPorts, ...] | None = None
     isolated: bool = False
     limit: int = 0
+    masq_all: bool = False
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
@@ -103,6 +105,7 @@ class NetInfo(Value):
             tuple(map(HeldPorts.from_json, fields.each("forwards"))) if fields.has("forwards") else None,
             fields.boolean("isolated", False),
             fields.integer("limit", -1),
+            fields.boolean("masqAll", False),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -130,6 +133,7 @@ class NetInfo(Value):
             "rules": list(_RULES if self.rules6 else _RULES[:1]),
             "isolated": self.isolated,
             "limit": self.limit,
+            "masqAll": self.masq_all,
             "result": self.result.to_json(),
         }
 

@@ -123,14 +123,22 @@ def our_bridges() -> tuple[str, ...]:
 
 
 def remove_idle_bridge(name: str) -> None:
-    """Remove a bridge that attach made and that has no port left. The caller holds the bridge's lock."""
+    """Remove a bridge that attach made and that no other has a port of, and gateways of VLANs that no port is in.
+
+    The caller holds the bridge's lock. Raises OSError.
+    """
     with RouteSocket() as host:
         bridge = host.find(name)
-        if bridge is None or bridge.alias != OUR_BRIDGE:
+        if bridge is None:
             return
-        if any(link.master == bridge.index for link in host.links()):
-            return
-        host.send([del_link(name)])
+        ports = [link for link in host.links() if link.master == bridge.index]
+        gateways = [link for link in ports if link.alias == OUR_BRIDGE]
+        if bridge.alias == OUR_BRIDGE and len(gateways) == len(ports):
+            host.send([del_link(each.name) for each in (*gateways, bridge)])
+        elif gateways:
+            from .vlans import remove_idle_gateways  # few bridges have any
+
+            remove_idle_gateways(host, gateways, ports)
 
 
 def _make_veth(step: MakeVeth, wires: LinkSockets) -> None:

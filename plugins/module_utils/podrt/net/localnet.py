@@ -4,8 +4,8 @@
 
 It also lets hosts on such a link reach services on 127.0.0.1 of this host, which a rule of our nftables table prevents
 (CVE-2020-8558). So the switch goes on after that rule, and off before it. No record lists the links that have it: those
-of a pod are named after it; a bridge has it while a port of any pod leads to it. A foreign bridge that had it before
-keeps it: one where it was switched on here has a file /run/pods/localnet/NAMESPACE-LINK.
+of a pod are named after it; a bridge, or an interface in a VLAN of it, has it while a port of any pod leads to it. A
+foreign one that had it before keeps it: one where it was switched on here has a file /run/pods/localnet/NAMESPACE-LINK.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def open_loopback(paths: Paths, name: str) -> None:
     """Let 127.0.0.1 of the host reach a link. Raises OSError, HostFailure."""
     with RouteSocket() as host:
         link = host.find(name)
-    if link is None or link.kind != "bridge":
+    if link is None or not _is_shared(link):
         set_sysctl(localnet_key(name), "1")
         return
     with bridge_lock(paths, name):
@@ -52,8 +52,13 @@ def close_loopback(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
         for link in host.links():
             if is_link_of(uuid, link.name):
                 switch_off(localnet_key(link.name))
-            elif link.kind == "bridge" and not is_off(localnet_key(link.name)):
+            elif _is_shared(link) and not is_off(localnet_key(link.name)):
                 _close_bridge(paths, host, link, others)
+
+
+def _is_shared(link: Link) -> bool:
+    """Whether pods can share a link: a bridge, or as its name says an interface in a VLAN, see BridgeVlans."""
+    return link.kind == "bridge" or "." in link.name
 
 
 def _close_bridge(paths: Paths, host: RouteSocket, bridge: Link, others: Sequence[Address]) -> None:

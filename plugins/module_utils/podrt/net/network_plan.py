@@ -192,7 +192,6 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         bridge = bridge_of(attachment.conf)
         if bridge and kinds.get(bridge, "bridge") != "bridge":
             raise not_a_bridge(bridge)
-        held = [found[1:] for found in facts.addresses if found[0] == bridge]
         for link in (link for plugin in attachment.conf.plugins for link in plugin.needed_links):
             if link not in kinds:
                 raise NotFound(
@@ -202,7 +201,7 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
                 )
         for step in _sample_steps(attachment):
             if isinstance(step, EnsureBridgeAddress):
-                has_address(step, held)
+                has_address(step, (found[1:] for found in facts.addresses if found[0] == step.name))
     return (
         *_overlaps(plan),
         *_host_overlaps(plan, facts, kinds),
@@ -271,6 +270,8 @@ def _check_isolation(conf: NetConf) -> None:
         reason = f"the program {main.program} makes its interfaces, and is not known to keep pods apart"
     elif any(getattr(plugin.own, "mac", b"") for plugin in conf.plugins):
         reason = "its pods have the MAC addresses that they were given, and a plugin would change them"
+    elif getattr(main.own, "has_trunks", False):
+        reason = "frames of vlanTrunk have tags, and those are not looked into"
     elif main.ipam.type == "dhcp":
         reason = "its pods have the addresses that they were given, and a DHCP server could change them"
     else:

@@ -54,13 +54,18 @@ def result_of(plugin: Plugin, place: Place, sandbox: str, before: NetResult = NO
 
 def gateway_link(conf: NetConf, place: Place) -> str:
     """The interface of the host that holds the gateway of the network, as earlier releases made it."""
-    return bridge_of(conf) or place.host_if
+    return gateway_holder(conf) or place.host_if
 
 
 def bridge_of(conf: NetConf) -> str:
     """The bridge of the host that a network's pods are ports of, "" without one, or if a program makes it."""
     main = conf.main
     return getattr(main.own, "name", "") if main.type == "bridge" and main.is_built_in else ""
+
+
+def gateway_holder(conf: NetConf) -> str:
+    """The interface that has the gateways of such a network: its bridge, or that of its VLAN; "" without a bridge."""
+    return getattr(conf.main.own, "holder", "") if bridge_of(conf) else ""
 
 
 def not_a_bridge(name: str) -> Conflict:

@@ -101,6 +101,11 @@ class Plugin(Value):
         return getattr(self.own, "takes_ports", False) or PORT_MAPPINGS in self.capabilities
 
     @property
+    def masks_clients(self) -> bool:
+        """Whether pods see an address of the host in place of that of any client of a host port."""
+        return self.is_built_in and getattr(self.own, "masks_all", False)
+
+    @property
     def isolates(self) -> bool:
         """Whether it keeps the pods of the network apart, see isolation."""
         return self.is_built_in and getattr(self.own, "isolated", False)

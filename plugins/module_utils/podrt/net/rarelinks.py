@@ -82,8 +82,12 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
         shape_link(step, wires.host)
     elif isinstance(step, LetThrough):
         let_through(step)
-    else:
+    elif isinstance(step, MoveRoutes):
         _move_routes(step, wires.pod)
+    else:
+        from .vlans import apply_vlan_step  # few bridges have any
+
+        apply_vlan_step(step, wires.host)
 
 
 def return_devices(uuid: str, netns: str) -> None:

@@ -70,6 +70,7 @@ def info_of(member: NetMember, copy: str, publisher: str, limit: int = 0) -> Net
         ipam=main.ipam_program,
         isolated=main.isolates,
         limit=limit,
+        masq_all=any(plugin.masks_clients for plugin in member.conf.plugins),
     )
 
 

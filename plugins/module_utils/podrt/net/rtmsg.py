@@ -48,7 +48,7 @@ IFLA_LINKINFO = 18
 IFLA_IFALIAS = 20
 IFLA_NET_NS_FD = 28
 IFLA_INFO_KIND = 1
-_IFLA_INFO_DATA = 2
+IFLA_INFO_DATA = 2
 IFLA_INFO_SLAVE_DATA = 5
 IFLA_BRPORT_LEARNING = 8
 IFLA_BRPORT_ISOLATED = 33
@@ -323,7 +323,7 @@ def _mtu(mtu: int) -> bytes:
 
 def link_info(kind: str, data: bytes) -> bytes:
     """The attribute of the kind of an interface. data: its own attributes."""
-    nested = attribute(_IFLA_INFO_DATA, data) if data else b""
+    nested = attribute(IFLA_INFO_DATA, data) if data else b""
     return attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, kind.encode()) + nested)
 
 

@@ -8,6 +8,7 @@ One table is for IPv4; one for IPv6, with the same maps, is made for the first p
     map forwards     protocol . host port -> pod address . pod port
     map forwards_at  host address . protocol . host port -> the same, for ports published on one address
     set forwarded    addresses of pods with ports on 127.0.0.1       masquerade for 127.0.0.1
+    set masked       addresses of pods with ports of a masqAll       masquerade for all clients
 
 Another table, see guard, keeps pods from spoofing source addresses, and one, see isolation, keeps pods of isolated
 networks apart. A pod only adds elements, each with its UUID as
@@ -23,7 +24,18 @@ from ..appc.ports import ANY_V4, ANY_V6, AUTO_PORTS, PROTOCOLS, hosts_clash
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
-from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, OURS, SOURCES, TABLE, TABLE6, Element
+from .elements import (
+    FORWARDED,
+    FORWARDS,
+    FORWARDS_AT,
+    GUARD_TABLE,
+    MASKED,
+    OURS,
+    SOURCES,
+    TABLE,
+    TABLE6,
+    Element,
+)
 from .guard import GUARD, guards_of
 from .info import HeldPorts
 
@@ -48,6 +60,7 @@ add table {table}
 add map {table} sources {{ type {address} : verdict; }}
 add map {table} forwards {{ type inet_proto . inet_service : {address} . inet_service; }}
 add map {table} forwards_at {{ type {address} . inet_proto . inet_service : {address} . inet_service; }}
+add set {table} masked {{ type {address}; }}
 add chain {table} published
 add chain {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
 add chain {table} output {{ type nat hook output priority -100; policy accept; }}
@@ -60,7 +73,8 @@ flush chain {table} postrouting
 add rule {table} published dnat {family} to meta l4proto . th dport map @forwards
 add rule {table} prerouting fib daddr type local jump published
 add rule {table} output fib daddr type local jump published
-{last}add rule {table} postrouting {family} saddr vmap @sources
+{last}add rule {table} postrouting ct status dnat {family} daddr @masked masquerade
+add rule {table} postrouting {family} saddr vmap @sources
 """
 # Of IPv4 alone. The early chain: route_localnet lets pods reach services on 127.0.0.1 of the host (CVE-2020-8558).
 _LOOPBACK = f"""\
@@ -298,8 +312,9 @@ def rules_of_record(uuid: str, infos: Sequence[NetInfo], described: Sequence[Por
         for each in info.result.addresses
         if each.is_v4 or info.rules6
     ]
-    forwards = on_record(infos, described)
-    return rules_of(uuid, sources, forwards, targets_of(infos)).guarded(uuid, infos)
+    forwards, target = on_record(infos, described), target_of(infos)
+    masked = bool(target and target.masq_all)
+    return rules_of(uuid, sources, forwards, targets_of(infos), masked=masked).guarded(uuid, infos)
 
 
 def targets_of(infos: Sequence[NetInfo]) -> tuple[Address, ...]:
@@ -325,11 +340,13 @@ def rules_of(
     sources: Sequence[tuple[Address, Subnet, bool]],
     forwards: Sequence[PortForward],
     targets: Sequence[Address],
+    *,
+    masked: bool = False,
 ) -> PodRules:
     """The rules of a pod.
 
     sources: addresses with their subnets and whether these are masqueraded. targets: where forwards lead, one of each
-    family at most. Raises InvalidSpec.
+    family at most. masked: whether clients of any address are masqueraded there. Raises InvalidSpec.
     """
     if not is_made_of(uuid, ALNUM + "-") or len(uuid) > _LONGEST_UUID:
         raise InvalidSpec(f'"{uuid}" is not a UUID', where="uuid")
@@ -341,6 +358,8 @@ def rules_of(
     for target in targets:
         if target.bits == V4_BITS and any(forward.on_loopback for forward in forwards):
             elements.append(Element(FORWARDED, (str(target),), "", uuid))
+        if masked and any(target.bits in forward.families for forward in forwards):
+            elements.append(Element(MASKED, (str(target),), "", uuid, target.bits != V4_BITS))
         elements += [
             _forward_element(forward, target, uuid) for forward in forwards if target.bits in forward.families
         ]

@@ -156,6 +156,38 @@ class LetThrough(Value):
     zone: str
 
 
+class FilterVlans(Value):
+    """A bridge of the host that tells VLANs apart. One that was not made here has to do so already."""
+
+    name: str
+
+
+class PortVlans(Value):
+    """The VLANs of a port of a bridge. access: that of frames without a tag, 0 for the bridge's default one.
+
+    trunk: ranges of those whose frames have tags, from the first to the last. keeps_default: whether the port stays in
+    the default one as well.
+    """
+
+    link: str
+    access: int = 0
+    trunk: tuple[tuple[int, int], ...] = ()
+    keeps_default: bool = True
+
+
+class VlanGateway(Value):
+    """An interface of the host in a VLAN of a bridge. port: the other end of it, which is a port of the bridge.
+
+    macs: of the port, and of the interface. One that was not made here stays as it is.
+    """
+
+    link: str
+    bridge: str
+    port: PortVlans
+    macs: tuple[bytes, bytes]
+    mtu: int = 0
+
+
 class IgnoreRouters(Value):
     """A link of the host ignores router advertisements and redirects. A foreign bridge stays as it is."""
 
@@ -181,7 +213,10 @@ class SetSysctl(Value):
 MAKING = (MakeVeth, MakeLink, MakeTap, MoveLink)
 
 if TYPE_CHECKING:
-    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, IsolatePort, ShapeLink, LetThrough]
+    VlanStep = Union[FilterVlans, PortVlans, VlanGateway]
+    RareStep = Union[
+        MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes, IsolatePort, ShapeLink, LetThrough, VlanStep
+    ]
     NetStep = Union[
         MakeVeth,
         EnsureBridge,

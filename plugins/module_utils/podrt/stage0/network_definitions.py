@@ -16,7 +16,7 @@ from ..fields import parse_json
 from ..host.files import OPEN_DIR, make_dirs, sync_dir, write_atomically
 from ..net.conf import ChosenNet
 from ..net.kinds import LINK_TYPES
-from ..net.plan import bridge_of
+from ..net.plan import bridge_of, gateway_holder
 from ..net.programs import find_program, find_programs
 from ..value import Value
 from . import network_fit
@@ -94,7 +94,8 @@ class WriteNetwork(Change):
             if self.before and bridge_of(conf):
                 from ..net.gateways import widen_gateways
 
-                widen_gateways(host.paths, bridge_of(conf), network_fit.gateways_of(conf))
+                new = network_fit.gateways_of(conf)
+                widen_gateways(host.paths, bridge_of(conf), gateway_holder(conf), new)
 
 
 class RemoveNetwork(Change):
@@ -116,16 +117,20 @@ class RemoveNetwork(Change):
 
 
 class DropGateways(Change):
-    """Take the gateways that a network had before from its bridge, so that pods can join it with the new ones."""
+    """Take the gateways that a network had before from its bridge, so that pods can join it with the new ones.
+
+    holder: the bridge, or the interface of a VLAN of it.
+    """
 
     bridge: str
+    holder: str
     old: tuple[tuple[Address, int], ...]
 
     def apply(self, host: Host) -> None:
         """Raises HostFailure, Conflict."""
         from ..net.gateways import drop_gateways
 
-        drop_gateways(host.paths, self.bridge, self.old)
+        drop_gateways(host.paths, self.bridge, self.holder, self.old)
 
 
 class RejoinNetwork(Change):
@@ -295,7 +300,7 @@ def _taken(host: Host, spec: NetworkSpec, files: Sequence[NetworkFile]) -> tuple
 
     users = users_of(network_users(host), spec.name)
     own = [spec.link, spec.master, *(user.host_if for user in users)]
-    own += [bridge_of(user.conf) for user in users if user.conf]
+    own += [link for user in users if user.conf for link in (bridge_of(user.conf), gateway_holder(user.conf))]
     networks = others(host.paths, files, spec.name)
     return network_fit.taken_on(
         host.ask(host_facts), host.ask(host_routes), networks, tuple(filter(None, own))
@@ -376,10 +381,14 @@ def _rejoin(conf: NetConf, users: Sequence[NetworkUser]) -> Iterator[Change]:
         return
     bridge = bridge_of(conf)
     same = [user.conf for user in users if user.conf and bridge_of(user.conf) == bridge]
-    outdated = tuple(dict.fromkeys(gateway for old in same for gateway in network_fit.gateways_of(old)))
-    outdated = tuple(gateway for gateway in outdated if gateway not in network_fit.gateways_of(conf))
-    if outdated:
-        yield DropGateways(f"bridge {bridge}", (), bridge, outdated)
+    kept = {(gateway_holder(conf), gateway) for gateway in network_fit.gateways_of(conf)}
+    held = dict.fromkeys(
+        (gateway_holder(old), gateway) for old in same for gateway in network_fit.gateways_of(old)
+    )
+    outdated = [each for each in held if each not in kept]
+    for holder in dict.fromkeys(holder for holder, _gateway in outdated):
+        old = tuple(gateway for other, gateway in outdated if other == holder)
+        yield DropGateways(f"bridge {holder}", (), bridge, holder, old)
     for user in dict.fromkeys(movable):
         path = f"pods.{user.name}.networks.{conf.name}"
         difference = difference_of(path, user.conf or conf, conf)

@@ -12,7 +12,7 @@ import os
 from ..errors import Conflict, PodError, reason_of
 from ..host.files import entries
 from ..host.reading import check_kept, read_trusted
-from ..net.conf import NetConf, load_confs
+from ..net.conf import NetConf, load_confs, with_loaded
 from ..value import Value
 from .network_spec import made_by_task
 
@@ -111,7 +111,7 @@ def _file(paths: Paths, place: str, name: str) -> NetworkFile:
     path, raw = os.path.join(place, name), b""
     try:
         raw = read_trusted(path)
-        conf = NetConf.read(raw, name, place)
+        conf = with_loaded(NetConf.read(raw, name, place))
         problem = conf.flaw.message if conf.flaw else _not_kept(path)
     except OSError as err:
         return NetworkFile(path, raw, problem=f"cannot read {path}: {reason_of(err)}")

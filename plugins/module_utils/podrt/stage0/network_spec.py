@@ -11,7 +11,7 @@ from ..errors import InvalidSpec
 from ..fields import Fields, canonical_json, fold, parse_json
 from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Address, Route, Subnet, parse_prefixed
-from ..net.conf import NetConf
+from ..net.conf import ALONE, NetConf
 from ..net.ipam import NetDns
 from ..net.kinds import FIREWALL
 from ..net.netargs import LONGEST_LINK
@@ -209,9 +209,8 @@ def conf_of(
     main = _main_plugin(spec, subnets)
     if not chain:
         return canonical_json({**head, **main})
-    return canonical_json(
-        {**head, "plugins": [main, *(parse_json(each.encode(), "") for each in spec.plugins)]}
-    )
+    plugins = [main, *(parse_json(each.encode(), "") for each in spec.plugins)]
+    return canonical_json({**head, ALONE: True, "plugins": plugins})
 
 
 def _main_plugin(spec: NetworkSpec, subnets: Sequence[Subnet]) -> Members:

@@ -10,7 +10,7 @@ from ..contexts import suppress
 from ..errors import InvalidSpec, PodError, reason_of
 from ..host.files import entries
 from ..net.addresses import V4_BITS, Address
-from ..net.plan import bridge_of
+from ..net.plan import bridge_of, gateway_holder
 from ..net.reservations import is_lease, lease_dir
 from ..value import Value
 from .network_files import defining, network_files
@@ -130,12 +130,13 @@ def _drift(conf: NetConf, users: Sequence[NetworkUser], facts: HostFacts) -> Ite
     elif current and kind is None:
         yield f"the bridge {bridge} is missing"
     elif current:
-        held = {(address, prefix) for link, address, prefix in facts.addresses if link == bridge}
+        holder = gateway_holder(conf)
+        held = {(address, prefix) for link, address, prefix in facts.addresses if link == holder}
         missing = [
             f"{address}/{prefix}" for address, prefix in gateways_of(conf) if (address, prefix) not in held
         ]
         if missing:
-            yield f"the bridge {bridge} lacks {', '.join(missing)}"
+            yield f"the bridge {holder} lacks {', '.join(missing)}"
 
 
 def _unused(files: Sequence[NetworkFile], known: dict[str, NetworkFile]) -> Iterator[tuple[NetworkFile, str]]:

@@ -12,6 +12,7 @@ from ..steps import (
     BringUp,
     EnsureBridge,
     EnsureBridgeAddress,
+    FilterVlans,
     IgnoreRouters,
     IsolatePort,
     TuneLink,
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
     from ..ranges import Assigned
     from ..result import NetResult
     from ..steps import NetStep
+    from .vlans import BridgeVlans
 
 # For a bridge without an address to derive its MAC address from: locally administered.
 _MAC = bytes((0x0A, 0x58, 0, 0, 0, 1))
-_BEYOND = ("vlan", "vlanTrunk", "macspoofchk", "disableContainerInterface")
+_BEYOND = ("macspoofchk", "disableContainerInterface")
 
 
 class Bridge(Value):
     """A bridge of the host that pods are ports of. default_gateway: it is the pod's default route as well.
 
     port_isolation: ports reach the bridge, and by it the host, but not each other. isolated: nor by the host, nor by
-    anything that they forge, see isolation. beyond: members that CNI's program alone knows, see shared.
+    anything that they forge, see isolation. beyond: members that CNI's program alone knows, see shared. vlans: those
+    that the ports are in, None where the bridge tells none apart.
     """
 
     name: str = "cni0"
@@ -48,43 +51,68 @@ class Bridge(Value):
     isolated: bool = False
     promiscuous: bool = False
     beyond: tuple[str, ...] = ()
+    vlans: BridgeVlans | None = None
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Bridge:
-        """Read bridge, isGateway, isDefaultGateway, hairpinMode, portIsolation, isolated and promiscMode.
+        """Read bridge, isGateway, isDefaultGateway, hairpinMode, portIsolation, isolated, promiscMode and VLANs.
 
         Raises InvalidSpec with the place.
         """
         name = link_name(fields, "bridge", "cni0")
         is_default = fields.boolean("isDefaultGateway", False)
+        gateway = fields.boolean("isGateway", False) or is_default
         return cls(
             name,
-            fields.boolean("isGateway", False) or is_default,
+            gateway,
             is_default,
             fields.boolean("hairpinMode", False),
             fields.boolean("portIsolation", False),
             fields.boolean("isolated", False),
             fields.boolean("promiscMode", False),
             beyond(fields, _BEYOND),
+            _vlans(fields, name, gateway=gateway),
         )
+
+    @property
+    def holder(self) -> str:
+        """The interface of the host that has the gateways."""
+        return self.vlans.holder(self.name) if self.vlans and self.gateway else self.name
+
+    @property
+    def has_trunks(self) -> bool:
+        """Whether pods send frames with the tags of VLANs."""
+        return bool(self.vlans and self.vlans.trunk)
 
     def steps(self, options: LinkOptions, place: Place) -> Iterator[NetStep]:
         """The bridge, if it is missing, and a port of it."""
         gateways = [found for found in place.addresses if found.gateway is not None]
-        yield EnsureBridge(self.name, _mac_of(gateways) if self.gateway else _MAC, options.mtu)
+        has_gateways = self.gateway and self.holder == self.name
+        yield EnsureBridge(self.name, _mac_of(gateways) if has_gateways else _MAC, options.mtu)
         yield IgnoreRouters(self.name)
         yield BringUp(HOST_SIDE, self.name)
         if self.promiscuous:
             yield TuneLink(self.name, promiscuous=True, side=HOST_SIDE)
+        if self.vlans:
+            yield FilterVlans(self.name)
         if self.gateway:
             yield from forwarding(place)
+        if has_gateways:
             for found in gateways:
                 yield EnsureBridgeAddress(self.name, found.gateway or found.address, found.prefix)
-        only = place.macs[1] if self.isolated else b""
-        apart = (IsolatePort(place.host_if, only),) if self.isolated or self.port_isolation else ()
-        yield from veth_steps(options, place, self.name, hairpin=self.hairpin, then=apart)
+        elif self.gateway and self.vlans:
+            yield from self.vlans.gateway_steps(self.name, gateways, options.mtu)
+        then = tuple(self._port_steps(place))
+        yield from veth_steps(options, place, self.name, hairpin=self.hairpin, then=then)
         yield from on_link_addresses(place)
         yield from route_steps(place, tuple(route.dst for route in self._defaults(place)))
+
+    def _port_steps(self, place: Place) -> Iterator[NetStep]:
+        """What the port is before it is up: in its VLANs first, since the bridge knows MAC addresses for each."""
+        if self.vlans:
+            yield self.vlans.port(place.host_if)
+        if self.isolated or self.port_isolation:
+            yield IsolatePort(place.host_if, place.macs[1] if self.isolated else b"")
 
     def _defaults(self, place: Place) -> tuple[Route, ...]:
         """The default routes that are not given already, if the bridge is one."""
@@ -95,15 +123,23 @@ class Bridge(Value):
         return tuple(route for route in found if self.default_gateway and route.dst not in known)
 
     def result(self, _before: NetResult, place: Place, sandbox: str) -> NetResult:
-        """The bridge and both ends."""
+        """The bridge and both ends, and first what has the gateway."""
         outside, inside = (mac.hex(":") for mac in place.macs)
         result = made(
             place,
-            NetInterface(self.name),
+            *map(NetInterface, dict.fromkeys((self.holder, self.name))),
             NetInterface(place.host_if, outside),
             NetInterface(place.if_name, inside, sandbox),
         )
         return result.replace(routes=(*result.routes, *self._defaults(place)))
+
+
+def _vlans(fields: Fields, name: str, *, gateway: bool) -> BridgeVlans | None:
+    if not fields.raw("vlan") and not fields.raw("vlanTrunk"):
+        return None
+    from .vlans import BridgeVlans  # few bridges have any
+
+    return BridgeVlans.from_fields(fields, name, gateway=gateway)
 
 
 def _mac_of(gateways: Sequence[Assigned]) -> bytes:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..result import NetResult
     from ..steps import NetStep
 
-_BEYOND = ("conditionsV4", "conditionsV6")
+_BEYOND = ("conditionsV4", "conditionsV6", "externalSetMarkChain")
+_LAST_BIT = 31
 _POLICIES = ("ingressPolicy", "iptablesAdminChainName")
 _TRUSTED = "trusted"
 _SPACE = "net/"
@@ -32,15 +33,37 @@ _FIRST_TABLE = 100
 
 
 class Portmap(Value):
-    """Host ports lead to this network. Without any such plugin the runtime chooses one. Source: behaviours E22."""
+    """Host ports lead to this network. Without any such plugin the runtime chooses one. Source: behaviours E22.
+
+    masks_all: whether a pod sees an address of the host in place of that of any client.
+    """
 
     takes_ports = True
     beyond: tuple[str, ...] = ()
+    masks_all: bool = False
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Portmap:
-        """Read conditions and snat, for which CNI's program is executed, see shared."""
-        return cls((*beyond(fields, _BEYOND), *(() if fields.boolean("snat", True) else ("snat",))))
+        """Read masqAll; and conditions, snat and a chain for marks, for which CNI's program is executed, see shared.
+
+        markMasqBit is checked alone: the program tells packets that it masquerades by such a mark, and our tables need
+        none. Raises InvalidSpec with the place.
+        """
+        bit = fields.integer("markMasqBit", 0)
+        if not 0 <= bit <= _LAST_BIT:
+            raise InvalidSpec(
+                f"{bit} is not the number of a bit of a mark",
+                f"use 0 to {_LAST_BIT}",
+                where=fields.where_of("markMasqBit"),
+            )
+        if fields.has("markMasqBit") and fields.text("externalSetMarkChain", ""):
+            raise InvalidSpec(
+                "a chain that sets a mark has its own bit",
+                "take markMasqBit or externalSetMarkChain out",
+                where=fields.where_of("markMasqBit"),
+            )
+        needed = (*beyond(fields, _BEYOND), *(() if fields.boolean("snat", True) else ("snat",)))
+        return cls(needed, fields.boolean("masqAll", False))
 
     def steps(self, _options: LinkOptions, _place: Place) -> Iterator[NetStep]:
         """None: ports are published once all networks are there, see attach."""

@@ -164,6 +164,7 @@ def test_a_list_is_a_chain_of_plugins(tmp_path: pathlib.Path) -> None:
     [
         ('"plugins": []', "plugins"),
         ('"type": "ptp"', "plugins"),
+        ('"plugins": [{"type": "ptp"}], "loadOnlyInlinedPlugins": "no"', "loadOnlyInlinedPlugins"),
         ('"plugins": [{"type": "ptp"}, {"type": 7}]', r"plugins\[1\]\.type"),
         ('"plugins": [{"type": "../../bin/sh"}]', r"plugins\[0\]\.type"),
         ('"plugins": [{"type": "ptp", "ipam": {"type": "a/b"}}]', r"plugins\[0\]\.ipam\.type"),
@@ -174,6 +175,94 @@ def test_a_list_is_a_chain_of_plugins(tmp_path: pathlib.Path) -> None:
 def test_what_is_wrong_with_a_list_is_told_with_its_place(text: str, place: str) -> None:
     with pytest.raises(InvalidSpec, match=rf"10-a\.conflist\.{place}"):
         NetConf.parse(f'{{"name": "a", {text}}}'.encode(), "10-a.conflist")
+
+
+PTP, TUNING = {"type": "ptp", "mtu": 1400}, {"type": "tuning", "mtu": 1300}
+
+
+def put_list(directory: pathlib.Path, files: dict[str, str], **members: object) -> pathlib.Path:
+    """A list, and files in the directory of its name."""
+    place = directory / "net.d" / "a"
+    place.mkdir(parents=True)
+    text = json.dumps({"CNIVersion": "1.1.0", "name": "a", **members})
+    (directory / "net.d" / "10-a.conflist").write_text(text)
+    for name, content in files.items():
+        (place / name).write_text(content)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"plugins": [PTP]}, ["ptp", "sbr", "tuning"]),
+        ({"plugins": [PTP], "loadOnlyInlinedPlugins": False}, ["ptp", "sbr", "tuning"]),
+        ({"plugins": [PTP], "loadOnlyInlinedPlugins": True}, ["ptp"]),
+        ({}, ["sbr", "tuning"]),
+        ({"Plugins": None}, ["sbr", "tuning"]),
+    ],
+)
+def test_a_list_has_the_plugins_of_the_directory_of_its_name(
+    tmp_path: pathlib.Path, members: dict[str, object], expected: list[str]
+) -> None:
+    files = {"2.conf": json.dumps(TUNING), "10.conf": '{"type": "sbr"}', "3.conflist": "{", "4.json": "{"}
+    (put_list(tmp_path, files, **members) / "5.conf").mkdir()
+    conf = named(load_confs([str(tmp_path)]), "a")
+    assert (conf.cni_version, [plugin.type for plugin in conf.plugins]) == ("1.1.0", expected)
+    # What pods keep of it means the same without the directory.
+    assert NetConf.parse(conf.raw.encode(), conf.file_name).meaning == conf.meaning
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", r"net\.d/a/1\.conf is not valid JSON"),
+        ('{"name": "x"}', r"net\.d/a/1\.conf\.type: missing"),
+        ('{"type": "ptp", "mtu": "x"}', r"net\.d/a/1\.conf\.mtu: "),
+        ("[]", r"net\.d/a/1\.conf: expected an object"),
+    ],
+)
+def test_what_is_wrong_with_a_loaded_plugin_concerns_its_network_alone(
+    tmp_path: pathlib.Path, content: str, said: str
+) -> None:
+    put_list(tmp_path, {"1.conf": content}, plugins=[PTP])
+    put(tmp_path, "20-b.conf", "b")
+    confs = load_confs([str(tmp_path)])
+    assert [net.conf.name for net in choose(confs, parse_requests("b"))] == ["b"]
+    with pytest.raises(InvalidSpec, match=said):
+        choose(confs, parse_requests("a"))
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_plugins_that_others_can_change_are_not_loaded(tmp_path: pathlib.Path, kind: str) -> None:
+    place = put_list(tmp_path, {"1.conf": json.dumps(TUNING)}, plugins=[PTP])
+    (place if kind == "directory" else place / "1.conf").chmod(0o777)
+    with pytest.raises(InvalidSpec, match="others can change it"):
+        choose(load_confs([str(tmp_path)]), parse_requests("a"))
+
+
+def test_no_plugin_of_a_link_to_nowhere_is_left_out_silently(tmp_path: pathlib.Path) -> None:
+    (put_list(tmp_path, {}, plugins=[PTP]) / "1.conf").symlink_to("gone")
+    with pytest.raises(InvalidSpec, match=r"net\.d/a/1\.conf"):
+        choose(load_confs([str(tmp_path)]), parse_requests("a"))
+
+
+@pytest.mark.parametrize(
+    ("members", "more"),
+    [({}, True), ({"plugins": []}, False), ({"loadOnlyInlinedPlugins": True}, False)],
+)
+def test_a_list_without_any_plugin_says_where_they_can_be(
+    tmp_path: pathlib.Path, members: dict[str, object], more: bool
+) -> None:
+    put_list(tmp_path, {} if more else {"1.conf": json.dumps(PTP)}, **members)
+    with pytest.raises(InvalidSpec, match="is empty") as caught:
+        choose(load_confs([str(tmp_path)]), parse_requests("a"))
+    assert ("directory a beside the list" in caught.value.hint) is more
+
+
+def test_a_program_in_the_place_of_that_directory_is_none(tmp_path: pathlib.Path) -> None:
+    put_list(tmp_path, {}, plugins=[PTP]).rmdir()
+    (tmp_path / "net.d" / "a").write_text("#!/bin/sh")
+    assert named(load_confs([str(tmp_path)]), "a").type == "ptp"
 
 
 @pytest.mark.finding("review-B7")

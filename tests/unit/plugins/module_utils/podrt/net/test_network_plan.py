@@ -212,10 +212,11 @@ def test_an_unknown_type_is_named_with_the_places_looked_in(name: str) -> None:
 
 
 BEYOND = (
-    ({"type": "bridge", "vlan": 100}, "vlan"),
+    ({"type": "bridge", "vlan": 100, "disableContainerInterface": True}, "disableContainerInterface"),
     ({"type": "bridge", "macspoofchk": True, "vlan": 0}, "macspoofchk"),
     ({"type": "portmap", "conditionsV4": ["!", "-d", "192.0.2.0/24"]}, "conditionsV4"),
     ({"type": "portmap", "snat": False}, "snat"),
+    ({"type": "portmap", "masqAll": True, "externalSetMarkChain": "MARK"}, "externalSetMarkChain"),
     ({"type": "bandwidth", "unshapedSubnets": ["10.0.0.0/8"]}, "unshapedSubnets"),
     ({"type": "firewall", "ingressPolicy": "same-bridge"}, "ingressPolicy"),
     ({"type": "firewall", "ingressPolicy": "open", "iptablesAdminChainName": "X"}, "iptablesAdminChainName"),
@@ -270,9 +271,23 @@ def test_static_addresses_may_have_name_servers() -> None:
 @pytest.mark.parametrize("found", ["found", "fuller"])
 def test_a_program_does_not_take_the_place_of_what_isolates_pods(found: str) -> None:
     programs = PluginPrograms(**{found: (("bridge", "/opt/cni/bin/bridge"),)})
-    plugin = {"type": "bridge", "isolated": True, **({"vlan": 100} if found == "fuller" else {})}
+    plugin = {"type": "bridge", "isolated": True, **({"macspoofchk": True} if found == "fuller" else {})}
     with pytest.raises(InvalidSpec, match="isolated"):
         plan_of(programs, plugin)
+
+
+def test_a_trunk_cannot_be_isolated() -> None:
+    with pytest.raises(InvalidSpec, match="cannot be isolated: frames of vlanTrunk have tags"):
+        plan_of(PluginPrograms(), {"type": "bridge", "isolated": True, "vlanTrunk": [{"id": 7}]})
+    assert plan_of(PluginPrograms(), {"type": "bridge", "isolated": True, "vlan": 7}).attachments
+
+
+def test_another_address_on_the_interface_of_a_vlan_is_in_the_way_and_none_on_the_bridge() -> None:
+    found = plan_of(PluginPrograms(), {"type": "bridge", "isGateway": True, "vlan": 7})
+    other = Address.parse("10.1.0.9"), 24
+    assert compare_with_host(found, HostFacts((("cni0", "bridge"),), (("cni0", *other),))) == ()
+    with pytest.raises(Conflict, match=r'"cni0\.7" already has an IP address different from 10\.1\.0\.1/24'):
+        compare_with_host(found, HostFacts((("cni0.7", "veth"),), (("cni0.7", *other),)))
 
 
 @pytest.mark.behaviour("E14")

@@ -309,6 +309,27 @@ def test_ports_lead_where_the_record_says_and_nowhere_if_a_program_publishes_the
     assert {each.container for each in theirs.elements} == {"sources"}
 
 
+@pytest.mark.parametrize(
+    ("addresses", "host_ip", "expected"),
+    [
+        (("10.0.0.2/24", "fd00::2/64"), None, [("10.0.0.2", False), ("fd00::2", True)]),
+        (("10.0.0.2/24", "fd00::2/64"), "192.0.2.1", [("10.0.0.2", False)]),
+        (("fd00::2/64",), None, [("fd00::2", True)]),
+    ],
+)
+def test_clients_are_masqueraded_over_the_families_of_the_ports(
+    addresses: tuple[str, ...], host_ip: str | None, expected: list[tuple[str, bool]]
+) -> None:
+    info = NetInfo("n", "", ("bridge",), "eth0", gives(*addresses), publisher="nftables", masq_all=True)
+    ports = [PortForward("tcp", host_ip, 8080, 80), PortForward("tcp", host_ip, 8081, 81)]
+    found = rules_of_record("u1", [info], ports).elements
+    assert [(each.key[0], each.six) for each in found if each.container == "masked"] == expected
+    plain = rules_of_record("u1", [info.replace(masq_all=False)], ports).elements
+    none = rules_of_record("u1", [info], ()).elements
+    assert not any(each.container == "masked" for each in (*plain, *none))
+    assert NetInfo.from_json(info.to_json(), "").masq_all
+
+
 def test_what_a_program_has_attached_is_not_in_our_table() -> None:
     info = NetInfo(
         "n", "", ("/usr/lib/cni/ptp",), "eth0", gives("10.0.0.2/24"), host_if="veth9", ip_masq=True

@@ -22,13 +22,17 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.steps im
     MAKING,
     POD_SIDE,
     BringUp,
+    EnsureBridgeAddress,
+    FilterVlans,
     IsolatePort,
     MakeLink,
     MakeTap,
     MoveLink,
     MoveRoutes,
+    PortVlans,
     SetSysctl,
     TuneLink,
+    VlanGateway,
 )
 
 TYPE_CHECKING = False
@@ -117,6 +121,58 @@ def test_a_bridge_is_promiscuous_where_that_is_asked_for() -> None:
     assert not any(isinstance(each, TuneLink) for each in steps("bridge"))
 
 
+GATEWAY_MACS = bytes.fromhex("0a5900010007"), bytes.fromhex("0a580a000001")
+
+
+def test_a_port_is_in_its_vlan_before_it_is_kept_apart_or_up() -> None:
+    found = steps("bridge", vlan=7, isGateway=True, isolated=True, mtu=1400)
+    port, of_host = PortVlans(PLACE.host_if, 7), PortVlans("cni0_7", 7)
+    order = [
+        FilterVlans("cni0"),
+        VlanGateway("cni0.7", "cni0", of_host, GATEWAY_MACS, 1400),
+        BringUp(HOST_SIDE, "cni0.7"),
+        EnsureBridgeAddress("cni0.7", Address.parse("10.0.0.1"), 24),
+        port,
+        IsolatePort(PLACE.host_if, MAC),
+        BringUp(HOST_SIDE, PLACE.host_if),
+    ]
+    assert [step for step in found if step in order] == order
+    result = result_of(conf({"type": "bridge", "vlan": 7, "isGateway": True}).main, PLACE, "/ns")
+    assert [each.name for each in result.interfaces] == ["cni0.7", "cni0", PLACE.host_if, "eth1"]
+
+
+@pytest.mark.parametrize(
+    ("members", "wanted"),
+    [
+        ({"vlan": 4094, "preserveDefaultVlan": False}, PortVlans(PLACE.host_if, 4094, (), False)),
+        ({"vlanTrunk": [{"id": 1}]}, PortVlans(PLACE.host_if, 0, ((1, 1),))),
+        (
+            {"vlan": 0, "vlanTrunk": [{"minID": 2, "maxID": 2}, {"ID": 9, "MINID": 3, "maxid": 5}]},
+            PortVlans(PLACE.host_if, 0, ((2, 2), (9, 9), (3, 5))),
+        ),
+    ],
+)
+def test_vlans_reach_the_port_and_without_a_gateway_not_the_host(
+    members: dict[str, object], wanted: PortVlans
+) -> None:
+    found = steps("bridge", **members)
+    assert wanted in found and FilterVlans("cni0") in found
+    assert not any(isinstance(step, (VlanGateway, EnsureBridgeAddress)) for step in found)
+
+
+@pytest.mark.parametrize(
+    "members", [{}, {"vlan": 0}, {"vlanTrunk": []}, {"vlan": None, "preserveDefaultVlan": False}]
+)
+def test_a_bridge_without_vlans_stays_as_it_is(members: dict[str, object]) -> None:
+    assert not any(isinstance(step, (FilterVlans, PortVlans)) for step in steps("bridge", **members))
+
+
+def test_the_gateway_of_a_trunk_is_on_the_bridge() -> None:
+    found = steps("bridge", vlanTrunk=[{"id": 7}], isGateway=True)
+    assert EnsureBridgeAddress("cni0", Address.parse("10.0.0.1"), 24) in found
+    assert not any(isinstance(step, VlanGateway) for step in found)
+
+
 @pytest.mark.behaviour("E18")
 def test_macvlan_answers_for_others() -> None:
     assert SetSysctl("net/ipv4/conf/eth1/proxy_arp", "1", POD_SIDE) in steps("macvlan")
@@ -135,6 +191,19 @@ def test_macvlan_answers_for_others() -> None:
         ({"type": "tap", "owner": "root"}, "owner"),
         ({"type": "host-device"}, "device"),
         ({"type": "host-device", "device": "a" * 16}, "device"),
+        ({"type": "bridge", "vlan": 4095}, "vlan"),
+        ({"type": "bridge", "vlan": -1}, "vlan"),
+        ({"type": "bridge", "vlan": "7"}, "vlan"),
+        ({"type": "bridge", "vlan": 7, "vlanTrunk": [{"id": 8}]}, "vlanTrunk"),
+        ({"type": "bridge", "vlanTrunk": {"id": 8}}, "vlanTrunk"),
+        ({"type": "bridge", "vlanTrunk": [7]}, r"vlanTrunk\[0\]"),
+        ({"type": "bridge", "vlanTrunk": [{"id": 7}, {}]}, r"vlanTrunk\[1\]"),
+        ({"type": "bridge", "vlanTrunk": [{"id": 0}]}, r"vlanTrunk\[0\]\.id"),
+        ({"type": "bridge", "vlanTrunk": [{"minID": 5, "maxID": 4}]}, r"vlanTrunk\[0\]\.minID"),
+        ({"type": "bridge", "vlanTrunk": [{"minID": 5}]}, r"vlanTrunk\[0\]\.maxID"),
+        ({"type": "bridge", "vlanTrunk": [{"minID": 1, "maxID": 4095}]}, r"vlanTrunk\[0\]\.maxID"),
+        ({"type": "bridge", "vlan": 7, "preserveDefaultVlan": 1}, "preserveDefaultVlan"),
+        ({"type": "bridge", "bridge": "a" * 11, "vlan": 4094, "isGateway": True}, "bridge"),
     ],
 )
 def test_what_a_type_cannot_use_is_told_with_its_place(members: dict[str, object], place: str) -> None:
@@ -171,6 +240,27 @@ def test_plugins_that_follow_add_their_steps_after_the_interface() -> None:
     changed = result_of(chain.plugins[1], PLACE, "/ns", first)
     assert [each.mac for each in changed.interfaces] == [first.interfaces[0].mac, "02:00:00:00:00:01"]
     assert result_of(chain.plugins[2], PLACE, "/ns", changed) == changed
+
+
+@pytest.mark.parametrize(
+    ("members", "place"),
+    [
+        ({"markMasqBit": 32}, "markMasqBit"),
+        ({"markMasqBit": -1}, "markMasqBit"),
+        ({"markMasqBit": "13"}, "markMasqBit"),
+        ({"markMasqBit": 13, "externalSetMarkChain": "MARK"}, "markMasqBit"),
+        ({"masqAll": "yes"}, "masqAll"),
+    ],
+)
+def test_what_portmap_cannot_do_is_told_with_its_place(members: dict[str, object], place: str) -> None:
+    with pytest.raises(InvalidSpec, match=rf"n\.conflist\.plugins\[1\]\.{place}: "):
+        conf({"type": "ptp"}, {"type": "portmap", **members})
+
+
+def test_a_mark_bit_changes_nothing() -> None:
+    marked = conf({"type": "ptp"}, {"type": "portmap", "markMasqBit": 0}).plugins[1]
+    assert (marked.is_built_in, marked.beyond, marked.masks_clients) == (True, (), False)
+    assert conf({"type": "ptp"}, {"type": "portmap", "masqAll": True}).plugins[1].masks_clients
 
 
 @pytest.mark.parametrize(

@@ -353,6 +353,25 @@ class TestPods:
         assert stage0.meant("web") not in (None, uuid)
         assert stage0.state(stage0.meant("web") or "") == "running"
 
+    @pytest.mark.parametrize(
+        ("before", "after", "holder"),
+        [(0, 7, "br-br"), (7, 8, "br-br.7"), (7, 0, "br-br.7"), (7, 7, "")],
+        ids=["into a VLAN", "into another one", "out of it", "stays"],
+    )
+    def test_a_gateway_is_taken_from_what_had_it(
+        self, stage0: Stage0Lab, before: int, after: int, holder: str
+    ) -> None:
+        define(stage0, conf={"vlan": before})
+        joined(stage0, "web")
+        options = {"name": "br", "subnets": [SUBNET], "conf": {"vlan": after}, "mtu": 1400}
+        plan = network_definitions.ensure_network(
+            stage0.host, read_network_spec(Fields(options, "")), restart=True
+        )
+        drops = [change for change in plan if isinstance(change, network_definitions.DropGateways)]
+        assert [(drop.bridge, drop.holder, str(drop.old[0][0])) for drop in drops] == (
+            [("br-br", holder, "10.78.0.1")] if holder else []
+        )
+
     def test_one_without_a_name_is_left_alone_with_a_warning(self, stage0: Stage0Lab) -> None:
         uuid = joined(stage0, "")
         outcome, defined = define(stage0, restart=True, mtu=1400)
