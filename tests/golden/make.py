@@ -130,6 +130,39 @@ PLAYS = [
             "volumes": [{"name": "other", "kind": "image", "image": IMAGE}],
         },
     },
+    # What 0.8.0 brought.
+    {
+        "module": "pod_network",
+        "options": {
+            "name": "golden",
+            "subnets": ["10.199.77.0/24", {"subnet": "fd00:199:77::/64", "range_start": "fd00:199:77::10"}],
+            "isolated": True,
+            "dns": {"nameservers": ["10.199.77.53"], "search": ["golden.example"]},
+        },
+    },
+    {
+        "module": "pod_network",
+        "options": {
+            "name": "golden-chain",
+            "type": "ptp",
+            "subnets": ["10.199.78.0/24"],
+            "plugins": [{"type": "tuning", "sysctl": {"net.core.somaxconn": "500"}}],
+            "open_firewalls": True,
+        },
+    },
+    {
+        "module": "pod_run",
+        "options": {
+            "name": "joined",
+            "state": "prepared",
+            "insecure_options": ["image"],
+            "networks": ["golden:IP=10.199.77.9", "golden-chain"],
+            "aliases": ["gold"],
+            "ports": ["auto:80", "127.0.0.1:18080-18081:8080-8081/sctp"],
+            "hosts_entries": [{"ip": "10.199.77.9", "names": ["gold.example"]}],
+            "apps": [{"image": IMAGE, "ports": [{"name": "http", "port": 80}]}],
+        },
+    },
 ]
 _RUN = """import json, sys
 from podrt.tasks.run import run_task
@@ -294,7 +327,8 @@ def main(checkout: pathlib.Path, out: pathlib.Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "plays.json").write_text(json.dumps(PLAYS, indent=2) + "\n")
         with tarfile.open(out / "data.tar.xz", "w:xz", format=tarfile.PAX_FORMAT) as made:
-            made.add(PLACE / "data", "data")
+            for name in ("data", "etc"):
+                made.add(PLACE / name, name)
     finally:
         server.shutdown()
         shutil.rmtree(PLACE)

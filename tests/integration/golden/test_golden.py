@@ -62,5 +62,6 @@ def test_every_pod_and_image_is_shown(release: str, place: pathlib.Path) -> None
     pods: Any = run_task("pod_info", directories, check=False)["pods"]
     of_all = {("prepared", "prepared"), ("plain", "prepared"), ("ended", "exited")}
     later = {("inside", "prepared")} if release >= "0.7.0" else set()
+    later |= {("joined", "prepared")} if release >= "0.8.0" else set()
     assert {(pod["name"], pod["state"]) for pod in pods} == of_all | later
     assert all(app["image_id"].startswith("sha512-") for pod in pods for app in pod["apps"])
