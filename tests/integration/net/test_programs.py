@@ -13,6 +13,7 @@ from contextlib import nullcontext
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.announce import announce
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drivers import external
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
@@ -27,6 +28,7 @@ from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     ip,
     listen,
     source_seen,
+    switch,
 )
 
 CNI = pathlib.Path("/usr/lib/cni")
@@ -377,3 +379,47 @@ def test_a_network_with_a_long_name_and_arguments_of_any_length(tmp_path: pathli
     assert "$(reboot)`x`$(reboot)" in (place / "calls").read_text()
     pod.detach()
     assert not list(pathlib.Path(lab.paths.leases, name).glob("10.*"))
+
+
+@pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("mac", ["zz:zz:zz:zz:zz:zz", "no", "01:00:00:00:00:01", "02:00:00:00:00:00:00:01"])
+@in_own_network
+def test_what_a_program_says_of_a_mac_address_announces_nothing(tmp_path: pathlib.Path, mac: str) -> None:
+    lab = NetLab(tmp_path)
+    interfaces = [{"name": "eth0", "mac": mac, "sandbox": "/x"}]
+    answer = {"interfaces": interfaces, "ips": [{"address": "10.7.0.66/24", "interface": 0}]}
+    scripted(lab, f"echo '{json.dumps(answer)}'")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}))
+    announce(pod.netns, pod.infos)
+
+
+@pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("name", ["all", "default", "../conf/all", "x"])
+@in_own_network
+def test_ports_open_the_loopback_to_no_interface_that_a_program_makes_up(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    lab = NetLab(tmp_path)
+    interfaces = [{"name": name}, {"name": "eth0", "sandbox": "/x"}]
+    answer = {"interfaces": interfaces, "ips": [{"address": "10.7.0.66/24", "interface": 1}]}
+    scripted(lab, f"echo '{json.dumps(answer)}'")
+    lab.pod().attach(listed(lab, {"type": "script"}), FORWARD)
+    assert [switch(f"ipv4/conf/{each}/route_localnet") for each in ("all", "default", "lo")] == ["0"] * 3
+
+
+@pytest.mark.finding("attack7-F3")
+@in_own_network
+def test_what_a_program_leaves_running_keeps_no_other_waiting(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in ("ADD", "DEL"):
+        monkeypatch.setitem(external._SECONDS, command, 2.0)
+    lab = NetLab(tmp_path)
+    answer = {"ips": [{"address": "10.7.0.66/24"}]}
+    place = scripted(lab, f"""sleep 30 & echo $! >> "$here/daemons"; echo '{json.dumps(answer)}'""")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}, {"type": "script"}))
+    pod.detach()
+    daemons = (place / "daemons").read_text().split()
+    assert len(daemons) == 2
+    for daemon in daemons:  # which still runs
+        os.kill(int(daemon), 9)

@@ -219,10 +219,10 @@ def _host_gateway(info: NetInfo) -> str:
     """The first gateway of an interface that is an address of the host, "" without one."""
     ordered = sorted(info.result.addresses, key=lambda assigned: not assigned.is_v4)
     gateways = (str(assigned.gateway) for assigned in ordered if assigned.gateway)
-    return next((gateway for gateway in gateways if _is_here(gateway)), "")
+    return next((gateway for gateway in gateways if is_here(gateway)), "")
 
 
-def _is_here(address: str) -> bool:
+def is_here(address: str) -> bool:
     """Whether an address is one of this network namespace."""
     tried = _socket.socket(_socket.AF_INET6 if ":" in address else _socket.AF_INET, _socket.SOCK_DGRAM)
     try:

@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 
 
 def open_loopback(paths: Paths, name: str) -> None:
-    """Let 127.0.0.1 of the host reach a link. Raises OSError, HostFailure."""
+    """Let 127.0.0.1 of the host reach a link. One that is not there, such as a program may name, is left.
+
+    Raises OSError, HostFailure.
+    """
     with RouteSocket() as host:
         link = host.find(name)
-    if link is None or link.kind != "bridge":
+    if link is None:
+        return
+    if link.kind != "bridge":
         set_sysctl(localnet_key(name), "1")
         return
     with bridge_lock(paths, name):

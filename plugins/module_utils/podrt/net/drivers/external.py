@@ -125,7 +125,8 @@ def _call(command: str, member: NetMember, plugin: Plugin, program: str, result:
 def _alone(member: NetMember) -> Iterator[None]:
     """Be the only one that executes programs for a pod. Raises Conflict, OSError.
 
-    The program holds the lock as well: one that outlives this process may still be adding what is to be removed.
+    The program holds the lock as well: one that outlives this process may still be adding what is to be removed. Once
+    it has ended by itself, what it has left running holds nothing.
     """
     if not os.path.isdir(member.pod.conf_dir):  # a pod of which nothing is left but the name
         yield
@@ -133,6 +134,7 @@ def _alone(member: NetMember) -> Iterator[None]:
     with FileLock(member.pod.conf_dir, timeout=_SECONDS[ADD] + _SECONDS[DEL]) as lock:
         os.set_inheritable(lock.fd, True)
         yield
+        lock.release()
 
 
 def _variables(command: str, member: NetMember) -> dict[str, str]:

@@ -116,6 +116,8 @@ def test_the_times_of_a_lease_are_in_order_and_in_bounds(
         answer(4),
         answer()[:240] + option(53, bytes((ACK,))) + b"\xff",
         answer()[:240] + b"\xff" + option(53, bytes((ACK,))) + option(54, SERVER.packed),
+        answer(ACK, option(1, bytes((255, 255, 255, 0))), yiaddr=bytes((192, 0, 2, 255))),
+        answer()[:240] + option(53, bytes((ACK,))) + option(54, bytes((255,) * 4)) + b"\xff",
     ],
     ids=[
         *(
@@ -128,6 +130,7 @@ def test_the_times_of_a_lease_are_in_order_and_in_bounds(
             "no address",
         ),
         *("loopback", "multicast", "broadcast", "another kind", "no server", "after the end"),
+        *("broadcast of its subnet", "a server that is all"),
     ],
 )
 def test_what_is_not_an_answer_to_this_client_is_not_heard(data: bytes) -> None:
