@@ -18,6 +18,7 @@ from .addresses import Address, parse_prefixed
 from .conf import NetConf
 from .ipam import NetDns
 from .netargs import NetArgs, pairs_of
+from .numbers import MOST_U16, number_up_to
 from .place import Place
 from .ranges import Assigned
 from .result import NetResult, result_of_addresses
@@ -43,8 +44,9 @@ class HeldPorts(Value):
     @classmethod
     def from_json(cls, fields: Fields) -> HeldPorts:
         """Read an element of forwards. Raises InvalidSpec with the place."""
-        numbers = (fields.integer("hostPort"), fields.integer("port"), fields.integer("count", 1))
-        return cls(fields.text("protocol"), fields.text("hostIP", ""), *numbers)
+        numbers = [number_up_to(MOST_U16, fields, name) for name in ("hostPort", "port")]
+        count = number_up_to(MOST_U16, fields, "count", 1)
+        return cls(fields.text("protocol"), fields.text("hostIP", ""), *numbers, count)
 
     def to_json(self) -> dict[str, object]:
         """An element of forwards."""

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..fields import Fields
 
-MOST_U8, MOST_S32, MOST_U32 = (1 << 8) - 1, (1 << 31) - 1, (1 << 32) - 1
+MOST_U8, MOST_U16, MOST_S32, MOST_U32 = (1 << 8) - 1, (1 << 16) - 1, (1 << 31) - 1, (1 << 32) - 1
 
 
 def number_up_to(most: int, fields: Fields, name: str, default: int = 0, *, least: int = 0) -> int:
