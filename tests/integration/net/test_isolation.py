@@ -424,6 +424,22 @@ def test_a_pod_may_have_the_addresses_and_the_name_that_it_asks_for(tmp_path: pa
     assert drift_of(pod).sentences == ()
 
 
+@pytest.mark.finding("attack7-F9")
+@pytest.mark.parametrize("name", ["a\u2028b", "a\x1cb", "\u2003eth9", "a\u00850\u2003x"], ids=ascii)
+@in_own_network
+def test_an_interface_of_an_app_breaks_no_look_at_its_pod(tmp_path: pathlib.Path, name: str) -> None:
+    """Its name has what str takes for white space or the end of a line, and the kernel does not."""
+    lab = lab_with(tmp_path)
+    pod = lab.pod().attach("iso")
+    with inside(pod.netns):
+        ip("link", "add", name, "type", "veth", "peer", "name", "far")
+        ip("address", "add", "10.99.0.1/24", "dev", name)
+        ip("address", "add", "fd00:99::1/64", "dev", name)
+        for each in (name, "far"):
+            ip("link", "set", each, "up")
+    assert drift_of(pod).sentences == ()
+
+
 @in_own_network
 def test_a_pod_with_ipv6_alone_is_isolated_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path, ipam={"type": "host-local", "ranges": [[{"subnet": "fd00:7::/64"}]]})

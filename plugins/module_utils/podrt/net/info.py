@@ -44,9 +44,13 @@ class HeldPorts(Value):
     @classmethod
     def from_json(cls, fields: Fields) -> HeldPorts:
         """Read an element of forwards. Raises InvalidSpec with the place."""
-        numbers = [number_up_to(MOST_U16, fields, name) for name in ("hostPort", "port")]
-        count = number_up_to(MOST_U16, fields, "count", 1)
-        return cls(fields.text("protocol"), fields.text("hostIP", ""), *numbers, count)
+        return cls(
+            fields.text("protocol"),
+            fields.text("hostIP", ""),
+            number_up_to(MOST_U16, fields, "hostPort"),
+            number_up_to(MOST_U16, fields, "port"),
+            number_up_to(MOST_U16, fields, "count", 1),
+        )
 
     def to_json(self) -> dict[str, object]:
         """An element of forwards."""
