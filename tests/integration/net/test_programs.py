@@ -253,6 +253,10 @@ def test_the_runtime_tells_programs_of_ports_only_where_they_ask_for_them(tmp_pa
             "its answer is not a result",
         ),
         ("""echo '{"ips": []}'""", "its plugins give no address"),
+        (
+            """printf '{"routes": ['; yes '{"dst": "::/0"},' | head -n 1000; echo '{"dst": "::/0"}]}'""",
+            "its answer has more than 1000 addresses, routes or interfaces",
+        ),
         ("yes | head -c 20000000", "it has printed more than 16 MiB"),
         (
             """echo '{"code": 7, "msg": "not today", "details": "ask\\u001b[2J later"}'; exit 1""",

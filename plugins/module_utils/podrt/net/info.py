@@ -47,9 +47,9 @@ class HeldPorts(Value):
         return cls(
             fields.text("protocol"),
             fields.text("hostIP", ""),
-            number_up_to(MOST_U16, fields, "hostPort"),
-            number_up_to(MOST_U16, fields, "port"),
-            number_up_to(MOST_U16, fields, "count", 1),
+            number_up_to(MOST_U16, fields, "hostPort", least=1),
+            number_up_to(MOST_U16, fields, "port", least=1),
+            number_up_to(MOST_U16, fields, "count", 1, least=1),
         )
 
     def to_json(self) -> dict[str, object]:

@@ -34,6 +34,8 @@ _SECONDS = {ADD: 90.0, CHECK: 30.0, DEL: 60.0, GC: 60.0}
 # The first versions with CHECK, and with GC. Plugins of older ones do not get the result with DEL either.
 _WITH_CHECK = VERSIONS.index("0.4.0")
 _LONGEST = 1024
+# Addresses of an answer, routes or interfaces: an address becomes lines in the hosts files of all pods of its network.
+_MOST = 1000
 
 
 class ProgramDriver:
@@ -65,9 +67,14 @@ class ProgramDriver:
         answer = _call(ADD, member, plugin, program, before)
         what = f"the answer of plugin {os.path.basename(program)}"
         try:
-            return NetResult.from_json(parse_json(answer, what), what)
+            result = NetResult.from_json(parse_json(answer, what), what)
         except InvalidSpec as err:
             raise _failed(member, program, f"its answer is not a result: {err.message}") from err
+        if max(map(len, (result.ips, result.routes, result.interfaces))) > _MOST:
+            raise _failed(
+                member, program, f"its answer has more than {_MOST} addresses, routes or interfaces"
+            )
+        return result
 
 
 def complaints(members: Sequence[tuple[NetMember, NetResult]]) -> tuple[tuple[int, str], ...]:
