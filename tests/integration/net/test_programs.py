@@ -412,6 +412,25 @@ def test_ports_open_the_loopback_to_no_interface_that_a_program_makes_up(
 
 
 @pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("before", ["0", "1"])
+@in_own_network
+def test_a_link_of_the_host_that_a_program_names_is_as_it_was_once_its_pods_have_gone(
+    tmp_path: pathlib.Path, before: str
+) -> None:
+    """Else services on the loopback of the host would be open to that link, without the rule that guards them."""
+    lab = NetLab(tmp_path, outside=True)
+    ip("link", "add", "mac0", "link", "up0", "type", "macvlan")
+    switch("ipv4/conf/mac0/route_localnet", before)
+    interfaces = [{"name": "mac0"}, {"name": "eth0", "sandbox": "/x"}]
+    answer = {"interfaces": interfaces, "ips": [{"address": "10.7.0.66/24", "interface": 1}]}
+    scripted(lab, f"echo '{json.dumps(answer)}'")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}), FORWARD)
+    assert switch("ipv4/conf/mac0/route_localnet") == "1"
+    pod.detach()
+    assert switch("ipv4/conf/mac0/route_localnet") == before
+
+
+@pytest.mark.finding("attack7-F3")
 @in_own_network
 def test_what_a_program_leaves_running_keeps_no_other_waiting(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
