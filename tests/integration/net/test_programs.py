@@ -303,6 +303,25 @@ def test_a_program_that_others_can_change_is_not_executed(tmp_path: pathlib.Path
     assert not (place / "calls").exists()
 
 
+@pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("what", ["program", "directory"])
+@in_own_network
+def test_nor_is_one_that_others_can_change_by_the_time_that_the_pod_leaves(
+    tmp_path: pathlib.Path, what: str
+) -> None:
+    lab = NetLab(tmp_path)
+    answer = {"ips": [{"address": "10.7.0.66/24"}]}
+    place = scripted(lab, f"echo '{json.dumps(answer)}'")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}))
+    changed = place / "script" if what == "program" else place
+    changed.chmod(0o777)
+    with pytest.raises(HostFailure, match="others can change it"):
+        pod.detach()
+    changed.chmod(0o755)
+    pod.detach()
+    assert [call.split()[0] for call in (place / "calls").read_text().splitlines()] == ["ADD", "DEL"]
+
+
 @in_own_network
 def test_addresses_of_a_program_for_an_interface_that_is_built_in(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path, outside=True)

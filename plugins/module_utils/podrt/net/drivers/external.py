@@ -16,6 +16,7 @@ from ...errors import HostFailure, InvalidSpec, printable
 from ...fields import Fields, canonical_json, parse_json
 from ...host import programs
 from ...host.locks import FileLock
+from ...host.reading import check_kept
 from ..netargs import for_programs, pairs_of
 from ..programs import find_program
 from ..result import VERSIONS, NetResult
@@ -109,8 +110,10 @@ def _index(conf: NetConf) -> int:
 
 
 def _call(command: str, member: NetMember, plugin: Plugin, program: str, result: NetResult) -> bytes:
-    """Execute a program. Returns its standard output. Raises HostFailure."""
+    """Execute a program, as long as root alone can change it. Returns its standard output. Raises HostFailure."""
     try:
+        for path in (os.path.dirname(program), program):
+            check_kept(path)
         with _alone(member):
             done = programs.run(
                 [program],
@@ -121,8 +124,8 @@ def _call(command: str, member: NetMember, plugin: Plugin, program: str, result:
             )
     except OSError as err:
         raise _failed(member, program, f"it cannot be started: {err.strerror}") from err
-    except HostFailure as err:
-        raise _failed(member, program, err.message) from err
+    except (HostFailure, InvalidSpec) as err:
+        raise _failed(member, program, err.message, err.hint) from err
     if done.status:
         raise _failed(member, program, _complaint(done))
     return done.stdout
