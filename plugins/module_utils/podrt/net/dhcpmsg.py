@@ -34,6 +34,7 @@ _HOUR, _LEAST_TIME = 3600, 20
 _LONGEST_TIME = 10 * 365 * 86400
 _MOST_SERVERS, _MOST_ROUTES, _MOST_NAMES, _LONGEST_NAME = 3, 32, 6, 253
 _LEAST_MTU, _MOST_MTU = 576, 65535
+_LINK_LOCAL = Subnet(V4_BITS, 0xA9FE0000, 16)
 # What a route without a gateway has. Source: rtnetlink(7), RT_SCOPE_LINK.
 ON_LINK = (("scope", 253),)
 
@@ -99,7 +100,7 @@ def read_answer(data: bytes, asker: DhcpAsker) -> DhcpAnswer | None:
     if kind == bytes((NAK,)) and server:
         return DhcpAnswer(NAK, address, server)
     subnet = Subnet.around(address, _prefix(options.get(_MASK, b"")))
-    if kind not in (bytes((OFFER,)), bytes((ACK,))) or not _is_usable(address) or subnet.means_all(address):
+    if kind not in (bytes((OFFER,)), bytes((ACK,))) or not _is_given(address) or subnet.means_all(address):
         return None
     if server is None or not _is_usable(server):
         return None
@@ -162,6 +163,14 @@ def _is_usable(address: Address) -> bool:
     """Whether a host can have it: no loopback, multicast or broadcast address, and not 0."""
     first = address.number >> 24
     return first not in (0, 127) and first < 224
+
+
+def _is_given(address: Address) -> bool:
+    """Whether a server may give an address. Link-local ones are nobody's to give, and in clouds a service of all hosts.
+
+    Source: RFC 3927, 1.6.
+    """
+    return _is_usable(address) and not _LINK_LOCAL.holds(address)
 
 
 def _leads(gateway: Address, own: Address, subnet: Subnet) -> bool:

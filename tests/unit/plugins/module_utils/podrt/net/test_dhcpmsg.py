@@ -111,6 +111,7 @@ def test_the_times_of_a_lease_are_in_order_and_in_bounds(
         answer(magic=bytes(4)),
         answer(yiaddr=bytes(4)),
         answer(yiaddr=bytes((127, 0, 0, 1))),
+        answer(yiaddr=bytes((169, 254, 169, 254))),
         answer(yiaddr=bytes((224, 0, 0, 1))),
         answer(yiaddr=bytes((255,) * 4)),
         answer(4),
@@ -129,7 +130,7 @@ def test_the_times_of_a_lease_are_in_order_and_in_bounds(
             "no magic",
             "no address",
         ),
-        *("loopback", "multicast", "broadcast", "another kind", "no server", "after the end"),
+        *("loopback", "link-local", "multicast", "broadcast", "another kind", "no server", "after the end"),
         *("broadcast of its subnet", "a server that is all"),
     ],
 )
