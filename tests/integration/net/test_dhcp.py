@@ -240,3 +240,102 @@ def test_a_flood_of_nonsense_is_no_answer(tmp_path: pathlib.Path, monkeypatch: p
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
+
+
+@contextlib.contextmanager
+def in_another_process(lab: NetLab, answers: Callable[[bytes], Iterator[bytes]]) -> Iterator[None]:
+    """A server: a process that changes its network namespace has one thread."""
+    pid = os.fork()
+    if not pid:
+        with served(lab, answers):
+            time.sleep(60)
+        os._exit(0)
+    try:
+        yield
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+
+
+def giving(address: str, *options: bytes) -> Callable[[bytes], Iterator[bytes]]:
+    def answers(request: bytes) -> Iterator[bytes]:
+        yield said(request, 5 if bytes((53, 1, 3)) in request else 2, address, *options)
+
+    return answers
+
+
+def lan(lab: NetLab, **members: object) -> str:
+    """A network of ports of a bridge that leads outside."""
+    ip("link", "add", "lan0", "type", "bridge")
+    ip("link", "set", "up0", "master", "lan0")
+    ip("link", "set", "lan0", "up")
+    return defined(lab, {"type": "bridge", "bridge": "lan0", "ipam": {"type": "dhcp"}, **members})
+
+
+@pytest.mark.finding("attack7-F4")
+@in_own_network
+def test_a_server_gives_the_host_neither_an_address_nor_a_route(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    name = lan(lab, isGateway=True, isDefaultGateway=True, ipMasq=True)
+    before = ip("-4", "address"), ip("route")
+    mask, router = bytes((1, 4, 192, 0, 0, 0)), bytes((3, 4, 64, 0, 0, 1))
+    with in_another_process(lab, giving("64.0.0.2", mask, router)):
+        pod = lab.pod().attach(name)
+    assert (ip("-4", "address"), ip("route")) == before
+    with inside(pod.netns):
+        assert "default via 64.0.0.1" in ip("route")
+
+
+@pytest.mark.finding("attack7-F5")
+@in_own_network
+def test_a_server_that_gives_an_address_of_the_host_is_refused(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    before = lab.snapshot()
+    pod = lab.pod()
+    with (
+        in_another_process(lab, giving("192.0.2.1", bytes((1, 4, 255, 255, 255, 0)))),
+        pytest.raises(HostFailure, match=r"gives 192\.0\.2\.1, an address of this host"),
+    ):
+        pod.attach(defined(lab, MACVLAN))
+    pod.die()
+    assert lab.snapshot() == before
+
+
+MASK24, MASK32 = bytes((1, 4, 255, 255, 255, 0)), bytes((1, 4, 255, 255, 255, 255))
+
+
+@pytest.mark.finding("attack7-F5")
+@pytest.mark.parametrize(
+    ("options", "routes"),
+    [
+        ((MASK32, bytes((3, 4, 192, 0, 2, 2))), ("192.0.2.2 dev eth0", "default via 192.0.2.2")),
+        ((MASK24, bytes((3, 4, 10, 1, 1, 1))), ("10.1.1.1 dev eth0", "default via 10.1.1.1")),
+        ((MASK24, bytes((121, 8, 0, 10, 9, 9, 9, 0, 0, 0))), ("10.9.9.9 dev eth0", "default via 10.9.9.9")),
+        # as in clouds: the gateway is on the link, and by no router
+        (
+            (
+                MASK32,
+                bytes((121, 14, 0, 10, 9, 9, 1, 32, 10, 9, 9, 1, 0, 0, 0, 0)),
+                bytes((3, 4, 10, 9, 9, 1)),
+            ),
+            ("10.9.9.1 dev eth0", "default via 10.9.9.1"),
+        ),
+        ((MASK24, bytes((3, 4, 192, 0, 2, 255))), ()),
+        ((MASK24, bytes((3, 4, 192, 0, 2, 66))), ()),
+        ((MASK24, bytes((121, 8, 8, 10, 192, 0, 2, 255, 0, 0))), ()),
+        ((MASK24, bytes((121, 5, 0, 127, 0, 0, 1))), ()),
+    ],
+    ids=["one address", "outside", "route", "cloud", "broadcast", "own", "route by broadcast", "loopback"],
+)
+@in_own_network
+def test_routes_by_what_is_on_no_subnet_or_no_gateway(
+    tmp_path: pathlib.Path, options: tuple[bytes, ...], routes: tuple[str, ...]
+) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    plain = {**MACVLAN, "ipam": {"type": "dhcp"}}
+    with in_another_process(lab, giving("192.0.2.66", *options)):
+        pod = lab.pod().attach(defined(lab, plain))
+    with inside(pod.netns):
+        table = ip("route")
+    assert all(route in table for route in routes)
+    assert len(table.splitlines()) == len(routes) + (MASK24 in options)

@@ -20,7 +20,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift im
     find_drift,
     read_joined,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import ISOLATION_TABLE
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import (
+    GUARD_TABLE,
+    ISOLATION_TABLE,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.mend import mend
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
@@ -341,6 +344,38 @@ def test_the_bridge_learns_nothing_from_what_no_rule_sees(tmp_path: pathlib.Path
     assert at(other) == [evil.infos[0].host_if]
 
 
+@pytest.mark.finding("attack7-F1")
+@pytest.mark.parametrize("limited", [False, True], ids=["free", "limited"])
+@in_own_network
+def test_frames_to_addresses_of_bridges_bring_the_host_nothing(tmp_path: pathlib.Path, limited: bool) -> None:
+    """The port receives them in place of the bridge, whose rules do not see them."""
+    lab = NetLab(tmp_path)
+    rate = {"egressRate": 80_000_000, "egressBurst": 8_000_000}
+    define(lab, "iso", *([{"type": "bandwidth", **rate}] if limited else []))
+    before = lab.snapshot()
+    evil, victim = lab.pod().attach("iso"), lab.pod().attach("iso")
+    mine, other = own_mac(evil), own_mac(victim)
+
+    def heard(last: int, source: str, address: str) -> bool:
+        with listen(here(), 5353, address, socket.SOCK_DGRAM) as service:
+            service.settimeout(0.2)
+            macs = bytes((0x01, 0x80, 0xC2, 0, 0, last)) + mine
+            send_frame(evil.netns, "eth0", datagram(macs, source, address, 5353))
+            with contextlib.suppress(TimeoutError):
+                return service.recv(16) == b"attack"
+        return False
+
+    ways = [(last, *ends) for last in range(16) for ends in ((TWO, GATEWAY), (TWO6, GATEWAY6))]
+    ways += [(14, link_local(other), GATEWAY6), (14, "192.0.2.9", GATEWAY)]
+    assert [way for way in ways if heard(*way)] == []
+    nft("flush", "chain", *GUARD_TABLE.split(), "early")
+    assert heard(14, TWO, GATEWAY)
+    assert heard(14, TWO6, GATEWAY6)
+    for pod in (evil, victim):
+        pod.detach()
+    assert lab.snapshot() == before
+
+
 @in_own_network
 def test_networks_that_are_not_isolated_stay_as_they_are(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path)
@@ -386,6 +421,22 @@ def test_a_pod_may_have_the_addresses_and_the_name_that_it_asks_for(tmp_path: pa
     for address, own in ((GATEWAY, "10.7.0.77"), (GATEWAY6, ONE6)):
         with listen(here(), 8000, address) as on_host:
             assert source_seen(pod.netns, on_host, address, 8000) == own
+    assert drift_of(pod).sentences == ()
+
+
+@pytest.mark.finding("attack7-F9")
+@pytest.mark.parametrize("name", ["a\u2028b", "a\x1cb", "\u2003eth9", "a\u00850\u2003x"], ids=ascii)
+@in_own_network
+def test_an_interface_of_an_app_breaks_no_look_at_its_pod(tmp_path: pathlib.Path, name: str) -> None:
+    """Its name has what str takes for white space or the end of a line, and the kernel does not."""
+    lab = lab_with(tmp_path)
+    pod = lab.pod().attach("iso")
+    with inside(pod.netns):
+        ip("link", "add", name, "type", "veth", "peer", "name", "far")
+        ip("address", "add", "10.99.0.1/24", "dev", name)
+        ip("address", "add", "fd00:99::1/64", "dev", name)
+        for each in (name, "far"):
+            ip("link", "set", each, "up")
     assert drift_of(pod).sentences == ()
 
 

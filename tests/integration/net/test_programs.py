@@ -14,6 +14,7 @@ from contextlib import nullcontext
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.announce import announce
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drivers import external
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
@@ -28,6 +29,7 @@ from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     ip,
     listen,
     source_seen,
+    switch,
 )
 
 CNI = pathlib.Path("/usr/lib/cni")
@@ -276,6 +278,10 @@ def test_the_runtime_tells_programs_of_ports_only_where_they_ask_for_them(tmp_pa
             "its answer is not a result",
         ),
         ("""echo '{"ips": []}'""", "its plugins give no address"),
+        (
+            """printf '{"routes": ['; yes '{"dst": "::/0"},' | head -n 1000; echo '{"dst": "::/0"}]}'""",
+            "its answer has more than 1000 addresses, routes or interfaces",
+        ),
         ("yes | head -c 20000000", "it has printed more than 16 MiB"),
         (
             """echo '{"code": 7, "msg": "not today", "details": "ask\\u001b[2J later"}'; exit 1""",
@@ -320,6 +326,25 @@ def test_a_program_that_others_can_change_is_not_executed(tmp_path: pathlib.Path
     with pytest.raises(InvalidSpec, match="others can change it"):
         lab.pod().attach(listed(lab, {"type": "script"}))
     assert not (place / "calls").exists()
+
+
+@pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("what", ["program", "directory"])
+@in_own_network
+def test_nor_is_one_that_others_can_change_by_the_time_that_the_pod_leaves(
+    tmp_path: pathlib.Path, what: str
+) -> None:
+    lab = NetLab(tmp_path)
+    answer = {"ips": [{"address": "10.7.0.66/24"}]}
+    place = scripted(lab, f"echo '{json.dumps(answer)}'")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}))
+    changed = place / "script" if what == "program" else place
+    changed.chmod(0o777)
+    with pytest.raises(HostFailure, match="others can change it"):
+        pod.detach()
+    changed.chmod(0o755)
+    pod.detach()
+    assert [call.split()[0] for call in (place / "calls").read_text().splitlines()] == ["ADD", "DEL"]
 
 
 @in_own_network
@@ -402,3 +427,66 @@ def test_a_network_with_a_long_name_and_arguments_of_any_length(tmp_path: pathli
     assert "$(reboot)`x`$(reboot)" in (place / "calls").read_text()
     pod.detach()
     assert not list(pathlib.Path(lab.paths.leases, name).glob("10.*"))
+
+
+@pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("mac", ["zz:zz:zz:zz:zz:zz", "no", "01:00:00:00:00:01", "02:00:00:00:00:00:00:01"])
+@in_own_network
+def test_what_a_program_says_of_a_mac_address_announces_nothing(tmp_path: pathlib.Path, mac: str) -> None:
+    lab = NetLab(tmp_path)
+    interfaces = [{"name": "eth0", "mac": mac, "sandbox": "/x"}]
+    answer = {"interfaces": interfaces, "ips": [{"address": "10.7.0.66/24", "interface": 0}]}
+    scripted(lab, f"echo '{json.dumps(answer)}'")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}))
+    announce(pod.netns, pod.infos)
+
+
+@pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("name", ["all", "default", "../conf/all", "x"])
+@in_own_network
+def test_ports_open_the_loopback_to_no_interface_that_a_program_makes_up(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    lab = NetLab(tmp_path)
+    interfaces = [{"name": name}, {"name": "eth0", "sandbox": "/x"}]
+    answer = {"interfaces": interfaces, "ips": [{"address": "10.7.0.66/24", "interface": 1}]}
+    scripted(lab, f"echo '{json.dumps(answer)}'")
+    lab.pod().attach(listed(lab, {"type": "script"}), FORWARD)
+    assert [switch(f"ipv4/conf/{each}/route_localnet") for each in ("all", "default", "lo")] == ["0"] * 3
+
+
+@pytest.mark.finding("attack7-F3")
+@pytest.mark.parametrize("before", ["0", "1"])
+@in_own_network
+def test_a_link_of_the_host_that_a_program_names_is_as_it_was_once_its_pods_have_gone(
+    tmp_path: pathlib.Path, before: str
+) -> None:
+    """Else services on the loopback of the host would be open to that link, without the rule that guards them."""
+    lab = NetLab(tmp_path, outside=True)
+    ip("link", "add", "mac0", "link", "up0", "type", "macvlan")
+    switch("ipv4/conf/mac0/route_localnet", before)
+    interfaces = [{"name": "mac0"}, {"name": "eth0", "sandbox": "/x"}]
+    answer = {"interfaces": interfaces, "ips": [{"address": "10.7.0.66/24", "interface": 1}]}
+    scripted(lab, f"echo '{json.dumps(answer)}'")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}), FORWARD)
+    assert switch("ipv4/conf/mac0/route_localnet") == "1"
+    pod.detach()
+    assert switch("ipv4/conf/mac0/route_localnet") == before
+
+
+@pytest.mark.finding("attack7-F3")
+@in_own_network
+def test_what_a_program_leaves_running_keeps_no_other_waiting(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in ("ADD", "DEL"):
+        monkeypatch.setitem(external._SECONDS, command, 2.0)
+    lab = NetLab(tmp_path)
+    answer = {"ips": [{"address": "10.7.0.66/24"}]}
+    place = scripted(lab, f"""sleep 30 & echo $! >> "$here/daemons"; echo '{json.dumps(answer)}'""")
+    pod = lab.pod().attach(listed(lab, {"type": "script"}, {"type": "script"}))
+    pod.detach()
+    daemons = (place / "daemons").read_text().split()
+    assert len(daemons) == 2
+    for daemon in daemons:  # which still runs
+        os.kill(int(daemon), 9)

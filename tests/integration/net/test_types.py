@@ -234,6 +234,29 @@ def test_an_interface_of_the_host_comes_back_under_its_name(
         assert "eth0" not in ip("-o", "link")
 
 
+@pytest.mark.finding("attack7-F8")
+@pytest.mark.parametrize("by", ["device", "hwaddr"])
+@in_own_network
+def test_an_app_that_writes_aliases_names_no_interface_of_the_host(tmp_path: pathlib.Path, by: str) -> None:
+    """As one can with CAP_NET_ADMIN."""
+    lab = NetLab(tmp_path, outside=True)
+    ip("addr", "flush", "dev", "up0")
+    mac = json.loads(ip("-j", "link", "show", "up0"))[0]["address"]
+    plugin = {"type": "host-device", by: "up0" if by == "device" else mac, "ipam": THERE}
+    pod = lab.pod().attach(listed(lab, plugin))
+    before = ip("-o", "link")
+    lent = f"lent to pod {pod.uuid}"
+    with inside(pod.netns):
+        for number, name in enumerate(("..", "a/b", "", "a" * 16, *(["evil"] if by == "device" else []))):
+            ip("link", "add", f"own{number}", "type", "veth")
+            ip("link", "set", f"own{number}", "alias", f"{lent} {name} lent to pod x eth9")
+        ip("link", "set", "eth0", "alias", f"{lent} up0 lent to pod x eth9")
+    pod.detach()
+    (back,) = json.loads(ip("-j", "link", "show", "up0"))
+    assert (back["address"], back.get("ifalias", "")) == (mac, "")
+    assert len(ip("-o", "link").splitlines()) == len(before.splitlines()) + 1
+
+
 @in_own_network
 def test_tuning_changes_the_interface_and_the_result(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)

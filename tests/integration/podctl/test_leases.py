@@ -34,8 +34,8 @@ def kind_of(message: bytes) -> int:
     return message[at + 2]
 
 
-def serve(netns: int, noted: pathlib.Path) -> None:
-    """A server that gives one address for 20 seconds, and notes what it is asked for: kind, own address, sender."""
+def serve(netns: int, noted: pathlib.Path, seconds: int = 20) -> None:
+    """A server that gives one address for some time, and notes what it is asked for: kind, own address, sender."""
     with inside(netns):
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -50,7 +50,8 @@ def serve(netns: int, noted: pathlib.Path) -> None:
             continue
         head = b"\2" + asked[1:16] + socket.inet_aton(GIVEN) + bytes(8) + asked[28:240]
         told = bytes((53, 1, OFFER if kind == DISCOVER else ACK, 54, 4)) + socket.inet_aton(OUTSIDE_IP)
-        options = bytes((1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 0, 20, 6, 4)) + socket.inet_aton(OUTSIDE_IP)
+        options = bytes((1, 4, 255, 255, 255, 0, 51, 4)) + seconds.to_bytes(4, "big")
+        options += bytes((6, 4)) + socket.inet_aton(OUTSIDE_IP)
         to_all = sender[0] == "0.0.0.0"
         server.sendto(head + told + options + b"\xff", ("255.255.255.255" if to_all else sender[0], 68))
 
@@ -82,6 +83,28 @@ def test_a_pod_keeps_its_lease_and_gives_it_back(
         assert list(lines(noted))[2][:3] == [str(REQUEST), GIVEN, GIVEN]
         pods.ok("stop", uuid)
         eventually(lambda: [line[:3] for line in lines(noted)][-1] == [str(RELEASE), GIVEN, GIVEN])
+        end(pods)
+    finally:
+        os.kill(server, 9)
+        os.waitpid(server, 0)
+
+
+@pytest.mark.finding("attack7-F6")
+@in_own_network
+def test_a_lease_for_ever_ends_no_pod(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    """PID 1 has to wait for longer than poll(2) can."""
+    lab, noted = NetLab(tmp_path / "lab", outside=True), tmp_path / "noted"
+    place = pods.base / "etc/net.d"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "10-lan.conf").write_text(json.dumps(NETWORK))
+    server = os.fork()
+    if not server:
+        serve(lab.outside, noted, 0xFFFFFFFF)
+    try:
+        done = pods.sh("sleep 0.5; ip addr show eth0; sleep 0.5; echo still here", pod_flags=("--net=lan",))
+        assert (done.status, done.texts[-1]) == (0, "still here"), done.err
+        assert any(GIVEN in text for text in done.texts)
+        assert [line[:3] for line in lines(noted)][-1] == [str(RELEASE), GIVEN, GIVEN]
         end(pods)
     finally:
         os.kill(server, 9)

@@ -18,6 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.reading
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import (
     CONTINUE,
+    LONGEST_WAIT,
     RESTART,
     RunSpec,
 )
@@ -182,6 +183,16 @@ def test_an_app_that_runs_is_not_started_twice(stage: StageLab) -> None:
     assert done.status == 254
     assert 'app "main" is running' in done.err
     assert own(pod, "main") == pid
+
+
+@pytest.mark.finding("attack7-F6")
+def test_an_app_may_take_longer_to_stop_than_the_kernel_waits(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS}, QUICK.replace(stop_timeout=LONGEST_WAIT))
+    assert add(pod, "slow", sh("trap 'sleep 1; exit 0' TERM; while :; do sleep 0.1; done")).status == 0
+    done = pod.call("remove_app", name="slow")
+    assert (done.status, done.err) == (0, "")
+    assert processes(pod, "slow") == []
+    assert own(pod, "web")
 
 
 def test_an_app_that_ignores_a_request_to_stop_is_killed_in_time(stage: StageLab) -> None:

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import failure
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import LONGEST_WAIT, RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
     StageLab,
@@ -52,6 +52,17 @@ def test_sigterm_is_an_orderly_stop(stage: StageLab) -> None:
     done = finish(process)
     assert (done.status, done.lines) == (0, ["up", "stopping"])
     assert pod.statuses() == {"main": 0}
+
+
+@pytest.mark.finding("attack7-F6")
+def test_a_stop_may_take_longer_than_the_kernel_waits(stage: StageLab) -> None:
+    runspec = RunSpec(networks=HOST_NET.networks, stop_timeout=LONGEST_WAIT)
+    pod = stage.sh("trap 'sleep 1; echo stopped; exit 0' TERM; echo up; sleep 60 & wait", runspec)
+    process = pod.start()
+    pod.wait_ready()
+    eventually(lambda: "up" in pod.log())
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).lines == ["up", "stopped"]
 
 
 @pytest.mark.behaviour("D11")

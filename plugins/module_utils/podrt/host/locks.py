@@ -49,6 +49,10 @@ class FileLock:
         """Remove the file of a lock that is held; a process that waits for it creates it again."""
         os.unlink(self.path)
 
+    def release(self) -> None:
+        """Give it up, also where processes that were started meanwhile have inherited the descriptor."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
     def _is_in_place(self) -> bool:
         """Whether the path is still the locked file: its holder may have removed it."""
         try:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..value import Value
-from .reading import kernel_text, read_kernel
+from .reading import kernel_lines, kernel_text, read_kernel
 
 _MOUNT = "mnt_id:"
 # The types of file systems whose files the kernel makes as they are read.
@@ -30,12 +30,12 @@ class MountEntry(Value):
 def read_mounts(pid: str = "self") -> tuple[MountEntry, ...]:
     """The mounts that a process sees. Raises OSError."""
     text = read_kernel(f"/proc/{pid}/mountinfo").decode(errors="surrogateescape")
-    return tuple(_parse(line) for line in text.splitlines())
+    return tuple(_parse(line) for line in kernel_lines(text))
 
 
 def mount_of(fd: int) -> str:
     """The line with the ID of the mount that a descriptor is in. Source: proc_pid_fdinfo(5)."""
-    lines = kernel_text(f"/proc/self/fdinfo/{fd}").splitlines()
+    lines = kernel_lines(kernel_text(f"/proc/self/fdinfo/{fd}"))
     return next(line for line in lines if line.startswith(_MOUNT))
 
 

@@ -178,6 +178,11 @@ def kernel_text_within(path: str, limit: int) -> str | None:
     return data.decode(errors="replace").strip() if len(data) <= limit else None
 
 
+def kernel_lines(text: str) -> list[str]:
+    """The lines of a text of the kernel. It escapes a line feed in a name, and nothing else that ends lines for str."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def open_regular(path: str, *, beneath: str = "") -> int:
     """Open a regular file to read it; never blocks. For beneath and errors see read_bytes."""
     fd = _look(path, beneath)

@@ -57,6 +57,8 @@ def request_of(head: bytes) -> Request:
     method, target = (word.decode("ascii", "replace") for word in words[:2])
     if len(method) > _LONGEST_METHOD or not is_made_of(method, UPPER):
         raise Refusal(BAD_REQUEST, "no method")
+    if not all("!" <= character <= "~" for character in target):  # it comes into the log
+        raise Refusal(BAD_REQUEST, "no target")
     headers, is_new = _headers(lines), words[2] == b"HTTP/1.1"
     if is_new and "host" not in headers:
         raise Refusal(BAD_REQUEST, "no host")
@@ -104,7 +106,7 @@ def _length(headers: dict[str, str]) -> int:
 
 def _parts(path: str) -> tuple[str, ...]:
     """The parts of an absolute path. Raises Refusal."""
-    if not path.startswith("/") or not all("!" <= character <= "~" for character in path):
+    if not path.startswith("/"):
         raise Refusal(BAD_REQUEST, "no path")
     try:
         return tuple(unquote_to_bytes(part).decode() for part in path[1:].split("/"))

@@ -13,6 +13,8 @@ import os
 import struct
 
 from ..contexts import suppress
+from ..errors import InvalidSpec
+from .netargs import mac_of
 from .rtsocket import entered
 
 TYPE_CHECKING = False
@@ -56,8 +58,11 @@ def frame_of(address: Address, mac: bytes) -> bytes:
 
 def _announce(info: NetInfo) -> None:
     macs = [each.mac for each in info.result.interfaces if each.sandbox and each.name == info.if_name]
-    mac = bytes.fromhex(macs[0].replace(":", "")) if macs else b""
-    if len(mac) != _MAC_BYTES:
+    try:  # a program may say anything
+        mac = mac_of(macs[0] if macs else "", "mac")
+    except InvalidSpec:
+        return
+    if not mac:
         return
     raw = _socket.socket(_socket.AF_PACKET, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, 0)
     try:

@@ -79,7 +79,7 @@ class NetConf(Value):
         conf = cls("", file_name=file_name, directory=directory)
         try:
             fields = Fields(parse_json(raw, where), where)
-            conf = conf.replace(name=_name(fields), raw=raw.decode())
+            conf = conf.replace(name=_name(fields), raw=_text_of(raw, where))
             return conf.replace(
                 plugins=_plugins(fields),
                 cni_version=_version(fields),
@@ -223,6 +223,13 @@ def choose(
         ChosenNet(conf, args.get(conf.name, ()), places.get(conf.name) or places.get(ALL, ""))
         for conf in sorted(chosen, key=_order)
     )
+
+
+def _text_of(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as err:  # it may be JSON in UTF-16
+        raise InvalidSpec("it is not UTF-8", "save it as UTF-8", where=where) from err
 
 
 def _plugins(fields: Fields) -> tuple[Plugin, ...]:

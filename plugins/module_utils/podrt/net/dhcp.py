@@ -16,14 +16,15 @@ from ..errors import HostFailure
 from ..value import Value
 from . import dhcpmsg
 from .addresses import V4_BITS, Route, Subnet
-from .dhcpmsg import ACK, NAK, OFFER, DhcpAnswer, DhcpAsker
+from .dhcpmsg import ACK, NAK, OFFER, ON_LINK, DhcpAnswer, DhcpAsker
+from .info import is_here
 from .ranges import Assigned
 from .result import NetResult, result_of_addresses
 from .rtsocket import entered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SERVER_PORT, CLIENT_PORT = 67, 68
 _TO_ALL = "255.255.255.255"
@@ -65,6 +66,12 @@ def acquire(netns_fd: int, if_name: str, mac: bytes, identity: str, net_name: st
             "is there one on the network that the interface is part of?",
             network=net_name,
         )
+    if is_here(str(answer.address)):
+        raise HostFailure(
+            f'the DHCP server {answer.server} of network "{net_name}" gives {answer.address}, an address of this host',
+            "look for a second server on the network that the interface is part of",
+            network=net_name,
+        )
     return DhcpLease(if_name, answer, dhcpmsg.renew(asker, answer.address), dhcpmsg.release(asker, answer))
 
 
@@ -76,7 +83,21 @@ def given_by(lease: DhcpLease, more: tuple[Route, ...]) -> NetResult:
     known = [route.dst for route in routes]
     assigned = Assigned(answer.address, answer.prefix, answer.router)
     every = (*routes, *(route for route in more if route.dst not in known))
-    return result_of_addresses((assigned,), every).replace(dns=answer.dns)
+    return result_of_addresses((assigned,), tuple(_in_order(assigned, every))).replace(dns=answer.dns)
+
+
+def _in_order(assigned: Assigned, routes: Sequence[Route]) -> Iterator[Route]:
+    """Routes after those that lead to their gateways, which clouds have outside the subnet of a host.
+
+    Source: RFC 3442, "Link-local routes", which are without a gateway.
+    """
+    on_link = [route for route in routes if route.more == ON_LINK]
+    gateways = [route.gateway or assigned.gateway for route in routes if route not in on_link]
+    for gateway in dict.fromkeys(filter(None, gateways)):
+        if not any(subnet.holds(gateway) for subnet in (assigned.subnet, *(each.dst for each in on_link))):
+            on_link.append(Route(Subnet.around(gateway, gateway.bits), None, ON_LINK))
+    yield from on_link
+    yield from (route for route in routes if route not in on_link)
 
 
 def _open(if_name: str) -> _socket.socket:

@@ -34,6 +34,9 @@ _HOUR, _LEAST_TIME = 3600, 20
 _LONGEST_TIME = 10 * 365 * 86400
 _MOST_SERVERS, _MOST_ROUTES, _MOST_NAMES, _LONGEST_NAME = 3, 32, 6, 253
 _LEAST_MTU, _MOST_MTU = 576, 65535
+_LINK_LOCAL = Subnet(V4_BITS, 0xA9FE0000, 16)
+# What a route without a gateway has. Source: rtnetlink(7), RT_SCOPE_LINK.
+ON_LINK = (("scope", 253),)
 
 
 class DhcpAsker(Value):
@@ -96,7 +99,10 @@ def read_answer(data: bytes, asker: DhcpAsker) -> DhcpAnswer | None:
     address = Address(V4_BITS, fixed[8])
     if kind == bytes((NAK,)) and server:
         return DhcpAnswer(NAK, address, server)
-    if kind not in (bytes((OFFER,)), bytes((ACK,))) or server is None or not _is_usable(address):
+    subnet = Subnet.around(address, _prefix(options.get(_MASK, b"")))
+    if kind not in (bytes((OFFER,)), bytes((ACK,))) or not _is_given(address) or subnet.means_all(address):
+        return None
+    if server is None or not _is_usable(server):
         return None
     router = _address(options.get(_ROUTER, b"")[:4])
     mtu = int.from_bytes(options.get(_MTU, b"")[:2], "big")
@@ -104,9 +110,9 @@ def read_answer(data: bytes, asker: DhcpAsker) -> DhcpAnswer | None:
         kind[0],
         address,
         server,
-        _prefix(options.get(_MASK, b"")),
-        router if router and _is_usable(router) else None,
-        tuple(_routes(options.get(_ROUTES, b""))),
+        subnet.prefix,
+        router if router and _leads(router, address, subnet) else None,
+        tuple(_usable_routes(options.get(_ROUTES, b""), address, subnet)),
         _dns(options),
         mtu if _LEAST_MTU <= mtu <= _MOST_MTU else 0,
         _times(options),
@@ -159,12 +165,34 @@ def _is_usable(address: Address) -> bool:
     return first not in (0, 127) and first < 224
 
 
+def _is_given(address: Address) -> bool:
+    """Whether a server may give an address. Link-local ones are nobody's to give, and in clouds a service of all hosts.
+
+    Source: RFC 3927, 1.6.
+    """
+    return _is_usable(address) and not _LINK_LOCAL.holds(address)
+
+
+def _leads(gateway: Address, own: Address, subnet: Subnet) -> bool:
+    """Whether a host can be the gateway of one with an address of its own in a subnet."""
+    return _is_usable(gateway) and gateway != own and not subnet.means_all(gateway)
+
+
 def _prefix(mask: bytes) -> int:
     """The length of a mask; that of one address without one that makes sense."""
     number = int.from_bytes(mask, "big")
     length = bin(number).count("1")
     whole = (1 << V4_BITS) - (1 << (V4_BITS - length))
     return length if len(mask) == V4_BITS // 8 and number == whole and length else V4_BITS
+
+
+def _usable_routes(data: bytes, own: Address, subnet: Subnet) -> Iterator[Route]:
+    """The routes of a server, without those by what is no gateway. By none at all, one is on the link."""
+    for route in _routes(data):
+        if route.gateway is None:
+            yield route.replace(more=ON_LINK)
+        elif _leads(route.gateway, own, subnet):
+            yield route
 
 
 def _routes(data: bytes) -> Iterator[Route]:

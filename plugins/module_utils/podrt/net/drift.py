@@ -9,7 +9,7 @@ steps. Files that an app can make long are read up to a bound.
 from __future__ import annotations
 
 from ..errors import HostFailure
-from ..host.reading import kernel_text_or, kernel_text_within
+from ..host.reading import kernel_lines, kernel_text_or, kernel_text_within
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .conf import NetConf
@@ -304,7 +304,7 @@ class _Inside:
         if text is None:
             self.unseen.append(f"it has too many {what} to be looked at")
             return None
-        return frozenset(parse(text.splitlines()))
+        return frozenset(parse(kernel_lines(text)))
 
 
 def _target(joined: Sequence[Joined]) -> Joined | None:
@@ -351,12 +351,12 @@ def _given(info: NetInfo, conf: NetConf) -> NetResult:
 
 
 def _links_in(lines: list[str]) -> Iterator[str]:
-    return (line.partition(":")[0].strip() for line in lines if ":" in line)
+    return (line.partition(":")[0].strip(" ") for line in lines if ":" in line)
 
 
 def _numbers_in(lines: list[str]) -> Iterator[tuple[int, str]]:
     """The indexes of interfaces that are up, with their names. Source: Linux net/core/dev_addr_lists.c."""
-    return ((int(words[0]), words[1]) for words in map(str.split, lines))
+    return ((int(words[0]), words[1]) for words in map(_words, lines))
 
 
 def _addresses4_in(lines: list[str]) -> Iterator[Address]:
@@ -370,20 +370,25 @@ def _addresses4_in(lines: list[str]) -> Iterator[Address]:
 
 
 def _addresses6_in(lines: list[str]) -> Iterator[Address]:
-    return (Address(V6_BITS, int(line.split()[0], 16)) for line in lines)
+    return (Address(V6_BITS, int(_words(line)[0], 16)) for line in lines)
 
 
 def _routes4_in(lines: list[str]) -> Iterator[Subnet]:
     for line in lines[1:]:
-        words = line.split()
+        words = _words(line)
         number, mask = (int.from_bytes(bytes.fromhex(words[at])[::-1], "big") for at in (1, 7))
         yield Subnet(V4_BITS, number, bin(mask).count("1"))
 
 
 def _routes6_in(lines: list[str]) -> Iterator[Subnet]:
     for line in lines:
-        words = line.split()
+        words = _words(line)
         yield Subnet(V6_BITS, int(words[0], 16), int(words[1], 16))
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line, in which an app may have named an interface with what is white space to str alone."""
+    return [word for word in line.replace("\t", " ").split(" ") if word]
 
 
 def _word(step: NetStep) -> str:

@@ -18,6 +18,7 @@ from .addresses import Address, parse_prefixed
 from .conf import NetConf
 from .ipam import NetDns
 from .netargs import NetArgs, pairs_of
+from .numbers import MOST_U16, number_up_to
 from .place import Place
 from .ranges import Assigned
 from .result import NetResult, result_of_addresses
@@ -43,8 +44,13 @@ class HeldPorts(Value):
     @classmethod
     def from_json(cls, fields: Fields) -> HeldPorts:
         """Read an element of forwards. Raises InvalidSpec with the place."""
-        numbers = (fields.integer("hostPort"), fields.integer("port"), fields.integer("count", 1))
-        return cls(fields.text("protocol"), fields.text("hostIP", ""), *numbers)
+        return cls(
+            fields.text("protocol"),
+            fields.text("hostIP", ""),
+            number_up_to(MOST_U16, fields, "hostPort", least=1),
+            number_up_to(MOST_U16, fields, "port", least=1),
+            number_up_to(MOST_U16, fields, "count", 1, least=1),
+        )
 
     def to_json(self) -> dict[str, object]:
         """An element of forwards."""
@@ -223,10 +229,10 @@ def _host_gateway(info: NetInfo) -> str:
     """The first gateway of an interface that is an address of the host, "" without one."""
     ordered = sorted(info.result.addresses, key=lambda assigned: not assigned.is_v4)
     gateways = (str(assigned.gateway) for assigned in ordered if assigned.gateway)
-    return next((gateway for gateway in gateways if _is_here(gateway)), "")
+    return next((gateway for gateway in gateways if is_here(gateway)), "")
 
 
-def _is_here(address: str) -> bool:
+def is_here(address: str) -> bool:
     """Whether an address is one of this network namespace."""
     tried = _socket.socket(_socket.AF_INET6 if ":" in address else _socket.AF_INET, _socket.SOCK_DGRAM)
     try:

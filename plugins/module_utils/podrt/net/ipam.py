@@ -9,9 +9,13 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .addresses import V4_BITS, Address, Route, Subnet, parse_prefixed
+from .numbers import MOST_U8, MOST_U32, number_up_to
 from .ranges import AddressRange, Assigned
 
-_ROUTE_NUMBERS = ("mtu", "advmss", "priority", "table", "scope")
+_ROUTE_NUMBERS = {
+    **dict.fromkeys(("mtu", "advmss", "priority", "table"), MOST_U32),
+    "scope": MOST_U8,
+}
 
 
 class NetDns(Value):
@@ -77,10 +81,20 @@ class Ipam(Value):
             _range_sets(fields) if kind == "host-local" else (),
             tuple(_static(*item) for item in fields.items("addresses")) if kind == "static" else (),
             tuple(read_route(each) for each in fields.each("routes")),
-            fields.text("dataDir", ""),
+            _data_dir(fields),
             NetDns.from_json(fields.raw("dns"), fields.where_of("dns")) if kind == "static" else NetDns(),
             ("resolvConf",) if kind == "host-local" and fields.text("resolvConf", "") else (),
         )
+
+
+def _data_dir(fields: Fields) -> str:
+    """The directory of leases, which commands in any directory have to find."""
+    path = fields.text("dataDir", "")
+    if path and not path.startswith("/"):
+        raise InvalidSpec(
+            f"{path} is not an absolute path", "begin it with a slash", where=fields.where_of("dataDir")
+        )
+    return path
 
 
 def _range_sets(fields: Fields) -> tuple[tuple[AddressRange, ...], ...]:
@@ -90,6 +104,8 @@ def _range_sets(fields: Fields) -> tuple[tuple[AddressRange, ...], ...]:
     for value, where in fields.items("ranges"):
         spans = Fields({"set": value}, where).items("set")
         sets.append(tuple(AddressRange.from_fields(Fields(span, place)) for span, place in spans))
+        if not sets[-1]:
+            raise InvalidSpec("a set of ranges is empty", "give it a range, or take it out", where=where)
     if not sets:
         raise InvalidSpec("missing; expected a subnet or ranges", where=fields.where_of("subnet"))
     return tuple(sets)
@@ -104,7 +120,9 @@ def _static(value: object, where: str) -> Assigned:
 def read_route(fields: Fields) -> Route:
     """Read CNI's route object. Raises InvalidSpec with the place."""
     dst = Subnet.parse(fields.text("dst"), fields.where_of("dst"))
-    more = tuple((name, fields.integer(name)) for name in _ROUTE_NUMBERS if fields.has(name))
+    more = tuple(
+        (name, number_up_to(most, fields, name)) for name, most in _ROUTE_NUMBERS.items() if fields.has(name)
+    )
     return Route(dst, read_gateway(fields, "gw", dst.bits), more)
 
 

@@ -6,6 +6,7 @@ It also lets hosts on such a link reach services on 127.0.0.1 of this host, whic
 (CVE-2020-8558). So the switch goes on after that rule, and off before it. No record lists the links that have it: those
 of a pod are named after it; a bridge, or an interface in a VLAN of it, has it while a port of any pod leads to it. A
 foreign one that had it before keeps it: one where it was switched on here has a file /run/pods/localnet/NAMESPACE-LINK.
+So has any other link of the host that a program says leads to its pods.
 """
 
 from __future__ import annotations
@@ -28,12 +29,19 @@ if TYPE_CHECKING:
     from .addresses import Address
     from .rtsocket import Link
 
+_OF_ONE_POD = "veth"
+
 
 def open_loopback(paths: Paths, name: str) -> None:
-    """Let 127.0.0.1 of the host reach a link. Raises OSError, HostFailure."""
+    """Let 127.0.0.1 of the host reach a link. One that is not there, such as a program may name, is left.
+
+    Raises OSError, HostFailure.
+    """
     with RouteSocket() as host:
         link = host.find(name)
-    if link is None or not _is_shared(link):
+    if link is None:
+        return
+    if not _is_shared(link):
         set_sysctl(localnet_key(name), "1")
         return
     with bridge_lock(paths, name):
@@ -53,22 +61,22 @@ def close_loopback(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
             if is_link_of(uuid, link.name):
                 switch_off(localnet_key(link.name))
             elif _is_shared(link) and not is_off(localnet_key(link.name)):
-                _close_bridge(paths, host, link, others)
+                _close_shared(paths, host, link, others)
 
 
 def _is_shared(link: Link) -> bool:
-    """Whether pods can share a link: a bridge, or as its name says an interface in a VLAN, see BridgeVlans."""
-    return link.kind == "bridge" or "." in link.name
+    """Whether pods can share a link: any but those of one pod. That of a VLAN has a dot in its name, see BridgeVlans."""
+    return link.kind != _OF_ONE_POD or "." in link.name
 
 
-def _close_bridge(paths: Paths, host: RouteSocket, bridge: Link, others: Sequence[Address]) -> None:
-    mark = _mark(paths, bridge.name)
-    if bridge.alias != OUR_BRIDGE and not os.path.lexists(mark):
+def _close_shared(paths: Paths, host: RouteSocket, link: Link, others: Sequence[Address]) -> None:
+    mark = _mark(paths, link.name)
+    if link.alias != OUR_BRIDGE and not os.path.lexists(mark):
         return
-    with bridge_lock(paths, bridge.name):
-        if any(_way_to(host, address) == bridge.index for address in others):
+    with bridge_lock(paths, link.name):
+        if any(_way_to(host, address) == link.index for address in others):
             return
-        switch_off(localnet_key(bridge.name))
+        switch_off(localnet_key(link.name))
         with suppress(FileNotFoundError):
             os.unlink(mark)
 

@@ -36,11 +36,15 @@ def plugin_steps(conf: NetConf, plugin: Plugin, place: Place) -> tuple[NetStep, 
             f'network "{conf.name}" gives no address', "add an ipam section", where=conf.file_name
         )
     try:
-        return tuple(plugin.own.steps(plugin.link, place))
+        steps = tuple(plugin.own.steps(plugin.link, place))
     except InvalidSpec as err:
         raise InvalidSpec(
             f'network "{conf.name}" {err.message}', err.hint, where=err.where or conf.file_name
         ) from err
+    # A server on the network has no say in which addresses the host has.
+    return tuple(
+        step for step in steps if not (plugin.asks_network and isinstance(step, EnsureBridgeAddress))
+    )
 
 
 def result_of(plugin: Plugin, place: Place, sandbox: str, before: NetResult = NO_RESULT) -> NetResult:

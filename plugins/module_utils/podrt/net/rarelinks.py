@@ -16,6 +16,7 @@ from struct import Struct
 from ..errors import HostFailure, NotFound, Unsupported, reason_of
 from ..host.files import entries_if_any
 from .addresses import Subnet
+from .netargs import is_link_name, mac_of
 from .openings import let_through
 from .raremsg import (
     dump_main_routes,
@@ -90,43 +91,46 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
         apply_vlan_step(step, wires.host)
 
 
-def return_devices(uuid: str, netns: str) -> None:
+def return_devices(uuid: str, netns: str, name: str = "") -> None:
     """Give the interfaces of the host back that a pod has, under the names that they had.
 
     netns: the path of the pod's network namespace, "" when it has gone: then the kernel moves devices back, a moment
-    later, and removes what is not hardware. Raises OSError.
+    later, and removes what is not hardware. name: the one that the interface had, where its network says that. Else
+    only its alias does, and an app that may change interfaces can have written that. Raises OSError.
     """
     if netns:
-        _fetch(uuid, netns)
+        _fetch(uuid, netns, name)
         return
     end = time.monotonic() + _BACK_SECONDS
     with RouteSocket() as host:
-        while not (lent := _lent(host, uuid)) and time.monotonic() < end:
+        while not (lent := _lent(host, uuid, name)) and time.monotonic() < end:
             time.sleep(_LOOK_SECONDS)
         for link in lent:
             host.send([rename_link(link.index, *_before(link))])
 
 
-def _fetch(uuid: str, netns: str) -> None:
+def _fetch(uuid: str, netns: str, name: str) -> None:
     """Take them out of the network namespace of a pod. They are still on the host if the pod has not got them yet."""
     home, there = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in ("/proc/self/ns/net", netns))
     try:
         with entered(there), RouteSocket() as pod:
-            for link in _lent(pod, uuid):
+            for link in _lent(pod, uuid, name):
                 pod.send([move_link(link.index, *_before(link), home)])
     finally:
         os.close(home)
         os.close(there)
 
 
-def _lent(socket: RouteSocket, uuid: str) -> list[Link]:
-    return [link for link in socket.links() if link.alias.startswith(f"{_LENT}{uuid} ")]
+def _lent(socket: RouteSocket, uuid: str, name: str) -> list[Link]:
+    lent = [link for link in socket.links() if link.alias.startswith(f"{_LENT}{uuid} ")]
+    names = [_before(link)[0] for link in lent]
+    return [link for link, had in zip(lent, names) if (had == name if name else is_link_name(had))]
 
 
 def _before(link: Link) -> tuple[str, str]:
     """The name and the alias that an interface had on the host."""
     name, _space, alias = link.alias[len(_LENT) :].partition(" ")[2].partition(" ")
-    return name, alias
+    return name, "" if alias.startswith(_LENT) else alias
 
 
 def _make_link(step: MakeLink, wires: LinkSockets) -> None:
@@ -181,7 +185,7 @@ def _device(step: MoveLink, host: RouteSocket) -> Link:
     """The interface that a configuration means. Raises NotFound."""
     found = None
     if step.by == "hwaddr":
-        wanted = bytes.fromhex(step.name.replace(":", "").replace("-", ""))
+        wanted = mac_of(step.name, "hwaddr")
         index = next((link_index(body) for body in host.ask(dump_links()) if mac_of_link(body) == wanted), 0)
         found = next((link for link in host.links() if link.index == index), None)
     else:

@@ -22,7 +22,7 @@ from ..contexts import suppress
 from ..errors import Corrupt, HostFailure
 from ..host.files import write_kernel, write_new
 from ..host.mountinfo import read_mounts
-from ..host.reading import kernel_text, kernel_text_or, read_text_or
+from ..host.reading import kernel_lines, kernel_text, kernel_text_or, read_text_or
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -103,7 +103,7 @@ def group_name(uuid: str) -> str:
 def parse_hierarchies(memberships: str, mounts: tuple[MountEntry, ...]) -> tuple[Hierarchy, ...]:
     """The mounted hierarchies, from the text of /proc/PID/cgroup and the mounts. Pure."""
     found = []
-    for line in memberships.splitlines():
+    for line in kernel_lines(memberships):
         _number, names, path = line.split(":", 2)
         controllers = tuple(names.split(",")) if names else ()
         mount = _mount_of(controllers, path, mounts)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ..host.reading import decimal, kernel_text_or
+from ..host.reading import decimal, kernel_lines, kernel_text_or
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ def rights_of(pid_1: int, leaves: Sequence[tuple[str, str]]) -> Iterator[AppRigh
 
 def _read(app: str, pid: str, parent: str) -> AppRights | None:
     """The rights of a process; None if it has ended, is yet to be executed, or is not the child of the pod's PID 1."""
-    lines = kernel_text_or(f"/proc/{pid}/status", "").splitlines()
+    lines = kernel_lines(kernel_text_or(f"/proc/{pid}/status", ""))
     fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     maps = kernel_text_or(f"/proc/{pid}/uid_map", "").split()
     if fields.get("PPid") != parent or "CapBnd" not in fields or len(maps) < 3:

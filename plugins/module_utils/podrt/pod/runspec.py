@@ -32,6 +32,7 @@ NATIVE, FLY = "native", "fly"
 # The time of a start that something waits for, pre-start handlers and READY=1 included; a unit's is the same.
 START_SECONDS = 300
 LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
+LONGEST_POLL = LONGEST_WAIT // 1000  # seconds that poll(2) waits at a time: it takes milliseconds
 # Source: behaviours A20.
 MDS_WITHOUT_NETWORK = (
     "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network"

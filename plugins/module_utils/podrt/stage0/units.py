@@ -17,7 +17,7 @@ from ..host.digests import sha256
 from ..host.files import OPEN_DIR, entries, make_dirs, write_atomically, write_new
 from ..host.host import file_of_runtime
 from ..host.paths import MDS_SERVICE, is_unit_name, unit_name
-from ..host.reading import kernel_text_or, read_trusted
+from ..host.reading import kernel_lines, kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
 from ..value import Value
@@ -192,7 +192,7 @@ def is_own_process(name: str) -> bool:
 
     The control group decides, not the environment, which all children of a service inherit. Source: systemd.service(5).
     """
-    groups = kernel_text_or("/proc/self/cgroup", "").splitlines()
+    groups = kernel_lines(kernel_text_or("/proc/self/cgroup", ""))
     return any(unit_name(name) in group.split("/") for group in groups)
 
 

@@ -107,7 +107,7 @@ class BuiltInDriver:
         if plugin.type == "host-device":
             from ..rarelinks import return_devices
 
-            return_devices(member.pod.uuid, member.pod.netns)
+            return_devices(member.pod.uuid, member.pod.netns, getattr(plugin.own, "known_name", ""))
         bridge = bridge_of(member.conf)
         if bridge:
             with bridge_lock(member.pod.paths, bridge):

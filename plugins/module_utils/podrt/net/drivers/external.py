@@ -16,6 +16,7 @@ from ...errors import HostFailure, InvalidSpec, printable
 from ...fields import Fields, canonical_json, parse_json
 from ...host import programs
 from ...host.locks import FileLock
+from ...host.reading import check_kept
 from ..netargs import for_programs, pairs_of
 from ..programs import find_program
 from ..result import VERSIONS, NetResult
@@ -34,6 +35,8 @@ _SECONDS = {ADD: 90.0, CHECK: 30.0, DEL: 60.0, GC: 60.0}
 # The first versions with CHECK, and with GC. Plugins of older ones do not get the result with DEL either.
 _WITH_CHECK = VERSIONS.index("0.4.0")
 _LONGEST = 1024
+# Addresses of an answer, routes or interfaces: an address becomes lines in the hosts files of all pods of its network.
+_MOST = 1000
 
 
 class ProgramDriver:
@@ -65,9 +68,14 @@ class ProgramDriver:
         answer = _call(ADD, member, plugin, program, before)
         what = f"the answer of plugin {os.path.basename(program)}"
         try:
-            return NetResult.from_json(parse_json(answer, what), what)
+            result = NetResult.from_json(parse_json(answer, what), what)
         except InvalidSpec as err:
             raise _failed(member, program, f"its answer is not a result: {err.message}") from err
+        if max(map(len, (result.ips, result.routes, result.interfaces))) > _MOST:
+            raise _failed(
+                member, program, f"its answer has more than {_MOST} addresses, routes or interfaces"
+            )
+        return result
 
 
 def complaints(members: Sequence[tuple[NetMember, NetResult]]) -> tuple[tuple[int, str], ...]:
@@ -102,8 +110,10 @@ def _index(conf: NetConf) -> int:
 
 
 def _call(command: str, member: NetMember, plugin: Plugin, program: str, result: NetResult) -> bytes:
-    """Execute a program. Returns its standard output. Raises HostFailure."""
+    """Execute a program, as long as root alone can change it. Returns its standard output. Raises HostFailure."""
     try:
+        for path in (os.path.dirname(program), program):
+            check_kept(path)
         with _alone(member):
             done = programs.run(
                 [program],
@@ -114,8 +124,8 @@ def _call(command: str, member: NetMember, plugin: Plugin, program: str, result:
             )
     except OSError as err:
         raise _failed(member, program, f"it cannot be started: {err.strerror}") from err
-    except HostFailure as err:
-        raise _failed(member, program, err.message) from err
+    except (HostFailure, InvalidSpec) as err:
+        raise _failed(member, program, err.message, err.hint) from err
     if done.status:
         raise _failed(member, program, _complaint(done))
     return done.stdout
@@ -125,7 +135,8 @@ def _call(command: str, member: NetMember, plugin: Plugin, program: str, result:
 def _alone(member: NetMember) -> Iterator[None]:
     """Be the only one that executes programs for a pod. Raises Conflict, OSError.
 
-    The program holds the lock as well: one that outlives this process may still be adding what is to be removed.
+    The program holds the lock as well: one that outlives this process may still be adding what is to be removed. Once
+    it has ended by itself, what it has left running holds nothing.
     """
     if not os.path.isdir(member.pod.conf_dir):  # a pod of which nothing is left but the name
         yield
@@ -133,6 +144,7 @@ def _alone(member: NetMember) -> Iterator[None]:
     with FileLock(member.pod.conf_dir, timeout=_SECONDS[ADD] + _SECONDS[DEL]) as lock:
         os.set_inheritable(lock.fd, True)
         yield
+        lock.release()
 
 
 def _variables(command: str, member: NetMember) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ...errors import InvalidSpec
 from ...value import Value
 from ..netargs import mac_of
+from ..numbers import MOST_S32, MOST_U32, number_up_to
 from ..steps import POD_SIDE, LetThrough, MoveRoutes, SetSysctl, TuneLink
 from .shared import beyond
 
@@ -90,10 +91,10 @@ class Tuning(Value):
         return cls(
             tuple(_sysctls(fields)),
             mac_of(fields.text("mac", ""), fields.where_of("mac")),
-            fields.integer("mtu", 0),
+            number_up_to(MOST_S32, fields, "mtu"),
             fields.optional_boolean("promisc"),
             fields.optional_boolean("allmulti"),
-            fields.integer("txQLen", 0),
+            number_up_to(MOST_U32, fields, "txQLen"),
         )
 
     def steps(self, _options: LinkOptions, place: Place) -> Iterator[NetStep]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from ...errors import InvalidSpec
 from ...value import Value
+from ..netargs import mac_of
+from ..numbers import MOST_S32, number_up_to
 from ..result import NetInterface
 from ..steps import POD_SIDE, BringUp, MakeLink, MakeTap, MoveLink
 from .shared import beyond, link_name, made, on_link_addresses, pod_switches, route_steps
@@ -69,8 +71,8 @@ class Tap(Value):
     def from_fields(cls, fields: Fields) -> Tap:
         """Read owner, group and multiQueue. Raises InvalidSpec with the place."""
         return cls(
-            fields.integer("owner", -1),
-            fields.integer("group", -1),
+            number_up_to(MOST_S32, fields, "owner", -1, least=-1),
+            number_up_to(MOST_S32, fields, "group", -1, least=-1),
             fields.boolean("multiQueue", False),
             beyond(fields, _BEYOND),
         )
@@ -101,6 +103,8 @@ class HostDevice(Value):
                 f"give one of {', '.join(_NAMES_OF_DEVICE)}",
                 where=fields.where_of("device"),
             )
+        if by == "hwaddr":
+            mac_of(fields.text(by), fields.where_of(by))
         return cls(by, link_name(fields, by) if by == "device" else fields.text(by))
 
     def steps(self, options: LinkOptions, place: Place) -> Iterator[NetStep]:
@@ -113,9 +117,14 @@ class HostDevice(Value):
         return made(place, NetInterface(place.if_name, "", sandbox))
 
     @property
+    def known_name(self) -> str:
+        """The name of the interface on the host, "" where another member names it."""
+        return self.name if self.by == "device" else ""
+
+    @property
     def needed_links(self) -> tuple[str, ...]:
         """The interfaces that the host must have."""
-        return (self.name,) if self.by == "device" else ()
+        return (self.known_name,) if self.known_name else ()
 
 
 def _settled(options: LinkOptions, place: Place) -> Iterator[NetStep]:

@@ -3,7 +3,8 @@
 """The leases that DHCP servers have given to interfaces of the pod. Part of the supervisor, of pods that have some.
 
 Each is asked for again in time: of its server, then of any, and after its end once a minute. PID 1 may not change the
-interface: an address whose lease is over stays until the pod ends, which gives leases back. Source: RFC 2131, 4.4.5.
+interface: an address whose lease is over stays until the pod ends, which gives leases back. Answers that it has not
+asked for come from somewhere else, such as another pod, and do not count. Source: RFC 2131, 4.4.5 and figure 5.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class KeptLease:
         self._record = record
         self._timers = timers
         self._timer: Timer | None = None
+        self._asks = False
         for fd in (record["hears"], record["to_server"], record["to_all"]):
             watch.add(fd, self._hear)
         self._begin(record["times"])
@@ -62,6 +64,7 @@ class KeptLease:
     def _ask(self) -> None:
         """Ask for longer, and again after half of the time that is left; after its end once a minute."""
         now = time.monotonic()
+        self._asks = True
         of_server = now < self._rebind
         attempt(posix.write, self._record["to_server" if of_server else "to_all"], self._record["keeps"])
         until = self._rebind if of_server else self._over
@@ -70,9 +73,12 @@ class KeptLease:
     def _hear(self, fd: int) -> None:
         data = read(fd)
         kind, times = self._understood(data)
+        if not self._asks or kind not in (_ACK, _NAK):
+            return
+        self._asks = False
         if kind == _ACK:
             self._begin(times)
-        elif kind == _NAK:
+        else:
             self._rebind = self._over = time.monotonic()  # any server may give it again
             self._plan(self._over + _MINUTE)
 

@@ -10,6 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Some 24 days: leases may be longer.
+_LONGEST = (1 << 31) - 1
+
 
 class Timer:
     """A call at a time of the monotonic clock."""
@@ -43,10 +46,10 @@ class Timers:
             self._queue.remove(timer)
 
     def patience(self) -> int | None:
-        """The milliseconds until the next call, None without calls."""
+        """The milliseconds until the next call, or as many as poll(2) takes at a time; None without calls."""
         if not self._queue:
             return None
-        return max(0, int((self._queue[0].when - time.monotonic()) * 1000) + 1)
+        return max(0, min(int((self._queue[0].when - time.monotonic()) * 1000) + 1, _LONGEST))
 
     def run_due(self) -> None:
         """Make the calls whose time has come."""

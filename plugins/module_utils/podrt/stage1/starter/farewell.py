@@ -17,6 +17,7 @@ from ...contexts import suppress
 from ...errors import PodError
 from ...pod import documents, holders
 from ...pod.lifecycle import PodState
+from ...pod.runspec import LONGEST_POLL
 from .stop import holds, supervisor_of
 
 TYPE_CHECKING = False
@@ -60,7 +61,7 @@ def _has_ended(pod: Pod, seconds: float) -> bool:
         with suppress(ProcessLookupError):
             poll = select.poll()
             poll.register(os.pidfd_open(pid), select.POLLIN)
-            poll.poll(seconds * 1000)
+            poll.poll(min(seconds, LONGEST_POLL) * 1000)
     # A process that ends releases its lock a moment after its descriptors.
     while pod.state() is PodState.RUNNING:
         if time.monotonic() > end:

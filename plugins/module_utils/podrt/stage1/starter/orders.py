@@ -12,6 +12,7 @@ import select
 
 from ...errors import Conflict, HostFailure, Unsupported
 from ...host.files import open_beneath
+from ...pod.runspec import LONGEST_POLL
 from ..inside import sync
 from ..pid1 import frames
 
@@ -76,7 +77,7 @@ class Orders:
         """The next message. Raises HostFailure when it takes longer than these seconds, Conflict when the pod ends."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
-        if not poll.poll(seconds * 1000):
+        if not poll.poll(min(seconds, LONGEST_POLL) * 1000):
             raise HostFailure(f'pod "{self._uuid}" has not answered within {seconds:g} seconds')
         try:
             message = sync.receive(self.fd)

@@ -160,6 +160,18 @@ def test_a_malformed_request_is_answered(service: Service, sent: bytes, status: 
         assert got(url, "pod/uuid")[0] == 200
 
 
+@pytest.mark.finding("attack7-F7")
+@pytest.mark.parametrize("query", [b"\nDELETE /pods/x - 200", b"\x1b[2J", b"\rmetadata", b"\xe2\x80\xa8"])
+def test_a_stranger_writes_no_line_of_the_log(service: Service, query: bytes) -> None:
+    with running_pod(service.paths) as pod:
+        url = register.register(service.paths, registrant(pod))
+        sent = b"GET /?" + query.replace(b" ", b"\t") + b" HTTP/1.1\r\nHost: h\r\n\r\n"
+        assert asked(url, sent).startswith(b"HTTP/1.1 400")
+    service.end()
+    assert not any("x - 200" in line or "DELETE" in line for line in service.lines)
+    assert all(line.isprintable() for line in service.lines)
+
+
 def test_several_requests_come_by_one_connection(service: Service) -> None:
     with running_pod(service.paths) as pod:
         url = register.register(service.paths, registrant(pod))

@@ -60,6 +60,8 @@ def test_a_client_may_wait_with_its_body() -> None:
         pytest.param("GET /\u00e9 HTTP/1.1", ("Host: h",), 400, id="not ASCII"),
         pytest.param("GET /%ff HTTP/1.1", ("Host: h",), 400, id="not UTF-8"),
         pytest.param("GET /\t HTTP/1.1", ("Host: h",), 400, id="a control character"),
+        pytest.param("GET /?\u00e9 HTTP/1.1", ("Host: h",), 400, id="a query that is not ASCII"),
+        pytest.param("GET /?\n HTTP/1.1", ("Host: h",), 400, id="a query with a line feed"),
         pytest.param("GET / HTTP/1.1", (), 400, id="no host"),
         pytest.param("GET / HTTP/1.1", ("Host: h", "Host: h"), 400, id="two hosts"),
         pytest.param("GET / HTTP/1.1", ("Host: h", " folded"), 400, id="a folded line"),

@@ -289,6 +289,55 @@ def test_what_is_wrong_with_a_network_concerns_those_who_ask_for_it(
         choose(confs, parse_requests("b"))
 
 
+@pytest.mark.finding("attack7-F2")
+@pytest.mark.parametrize(
+    ("members", "place"),
+    [
+        ('"type": "ptp", "mtu": -5', "mtu"),
+        ('"type": "bridge", "mtu": 5000000000', "mtu"),
+        ('"type": "tuning", "mtu": -1', "mtu"),
+        ('"type": "tuning", "txQLen": 5000000000', "txQLen"),
+        ('"type": "bridge", "bridge": ""', "bridge"),
+        ('"type": "macvlan", "master": ""', "master"),
+        ('"type": "host-device", "hwaddr": "02:00:00:00:00:zz"', "hwaddr"),
+        ('"type": "tap", "owner": -7', "owner"),
+        ('"type": "tap", "group": 5000000000', "group"),
+        ('"type": "ptp", "ipam": {"type": "static", "routes": [{"dst": "::/0", "mtu": -1}]}', "mtu"),
+        ('"type": "ptp", "ipam": {"type": "static", "routes": [{"dst": "::/0", "scope": 777}]}', "scope"),
+        ('"type": "ptp", "ipam": {"type": "static", "routes": [{"dst": "::/0", "table": 1e3}]}', "table"),
+        (
+            '"type": "ptp", "ipam": {"type": "static", "routes": [{"dst": "::/0", "table": 9999999999}]}',
+            "table",
+        ),
+        ('"type": "ptp", "ipam": {"type": "host-local", "ranges": [[]]}', r"ranges\[0\]"),
+        (
+            '"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.0.0.0/8", "dataDir": "here"}',
+            "dataDir",
+        ),
+    ],
+)
+def test_numbers_that_no_message_to_the_kernel_holds_are_refused(members: str, place: str) -> None:
+    with pytest.raises(InvalidSpec, match=rf"a\.conf\.(\S+\.)?{place}(: |$)"):
+        NetConf.parse(f'{{"name": "a", {members}}}'.encode(), "a.conf")
+
+
+@pytest.mark.finding("attack7-F2")
+@pytest.mark.parametrize(
+    "raw",
+    ['{"name": "a", "type": "ptp"}'.encode("utf-16"), b'{"name": "a", "type": "ptp", "x": "\xed\xa0\x80"}'],
+    ids=["UTF-16", "half a character"],
+)
+def test_a_file_in_another_encoding_keeps_no_pod_from_other_networks(
+    tmp_path: pathlib.Path, raw: bytes
+) -> None:
+    put(tmp_path, "20-b.conf", "b")
+    (tmp_path / "net.d" / "10-a.conf").write_bytes(raw)
+    confs = load_confs([str(tmp_path)])
+    assert [net.conf.name for net in choose(confs, parse_requests("b,default"))] == ["b", "default"]
+    with pytest.raises(InvalidSpec, match=r"10-a\.conf: it is not UTF-8"):
+        choose(confs, parse_requests("all"))
+
+
 @pytest.mark.finding("use-N6")
 def test_two_files_that_say_the_same_mean_the_same() -> None:
     one = NetConf.parse(b'{"name":"a","type":"bridge","isGateway":true,"mtu":1400}', "10-a.conf")

@@ -111,11 +111,14 @@ def test_the_times_of_a_lease_are_in_order_and_in_bounds(
         answer(magic=bytes(4)),
         answer(yiaddr=bytes(4)),
         answer(yiaddr=bytes((127, 0, 0, 1))),
+        answer(yiaddr=bytes((169, 254, 169, 254))),
         answer(yiaddr=bytes((224, 0, 0, 1))),
         answer(yiaddr=bytes((255,) * 4)),
         answer(4),
         answer()[:240] + option(53, bytes((ACK,))) + b"\xff",
         answer()[:240] + b"\xff" + option(53, bytes((ACK,))) + option(54, SERVER.packed),
+        answer(ACK, option(1, bytes((255, 255, 255, 0))), yiaddr=bytes((192, 0, 2, 255))),
+        answer()[:240] + option(53, bytes((ACK,))) + option(54, bytes((255,) * 4)) + b"\xff",
     ],
     ids=[
         *(
@@ -127,7 +130,8 @@ def test_the_times_of_a_lease_are_in_order_and_in_bounds(
             "no magic",
             "no address",
         ),
-        *("loopback", "multicast", "broadcast", "another kind", "no server", "after the end"),
+        *("loopback", "link-local", "multicast", "broadcast", "another kind", "no server", "after the end"),
+        *("broadcast of its subnet", "a server that is all"),
     ],
 )
 def test_what_is_not_an_answer_to_this_client_is_not_heard(data: bytes) -> None:

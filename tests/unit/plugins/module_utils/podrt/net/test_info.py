@@ -80,6 +80,9 @@ def test_no_file_is_no_network(tmp_path: pathlib.Path) -> None:
         *("", "{}", "[1]", '[{"netName": "a"}]'),
         '[{"netName": "a", "ifName": "eth0", "ip": "10.0.0.2 }", "mask": "255.255.255.0"}]',
         '[{"netName": "a", "ifName": "eth0", "result": {"ips": [{"address": "10.0.0.2 }"}]}}]',
+        # of which a list would be made
+        '[{"netName": "a", "ifName": "eth0", "forwards": '
+        '[{"protocol": "tcp", "hostPort": 1, "port": 1, "count": 9999999999}]}]',
     ],
 )
 def test_a_broken_file_is_corrupt(tmp_path: pathlib.Path, text: str) -> None:

@@ -72,6 +72,16 @@ def test_of_its_subnets_a_pod_reaches_the_gateways_alone() -> None:
     assert chain == chains_of([joined("10.7.0.9/24", "fd00:7::9/64")])[0]
 
 
+@pytest.mark.finding("attack7-F1")
+def test_what_comes_up_from_a_port_itself_is_dropped_for_isolated_networks_alone() -> None:
+    def ports(info: NetInfo) -> list[Element]:
+        found = rules_of_record("u1", [info], []).elements
+        return [element for element in found if element.container == "ports"]
+
+    assert ports(BOTH) == [Element("ports", ("veth1",), "", "u1")]
+    assert ports(BOTH.replace(isolated=False)) == []
+
+
 def test_the_table_is_made_for_isolated_networks_alone() -> None:
     isolated, plain = (rules_of_record("u1", [info], []) for info in (BOTH, BOTH.replace(isolated=False)))
     assert ISOLATION in isolated.everything

@@ -83,6 +83,14 @@ def test_v2_alone_and_beside_v1() -> None:
     ] == [1, 2]
 
 
+@pytest.mark.finding("attack7-F9")
+@pytest.mark.parametrize("end", ["\r", "\x1c", "\u2028"], ids=ascii)
+def test_a_group_that_an_app_names_is_on_one_line(end: str) -> None:
+    unified = mounted("/sys/fs/cgroup", "cgroup2", "/", "rw")
+    (found,) = cgroups.parse_hierarchies(f"0::/a{end}b\n", (unified,))
+    assert found.path == f"/sys/fs/cgroup/a{end}b"
+
+
 def test_a_mount_of_a_part_of_a_hierarchy_shows_what_is_in_it() -> None:
     part = mounted("/sys/fs/cgroup/memory", "cgroup", "/docker/abc", "memory")
     (found,) = cgroups.parse_hierarchies("4:memory:/docker/abc/inner\n", (part,))

@@ -135,6 +135,20 @@ def test_anything_else_changes_nothing(kept: Kept, data: bytes) -> None:
     assert kept.asked(1070) == [(69, "server")]
 
 
+@pytest.mark.finding("attack7-F6")
+def test_what_it_has_not_asked_for_changes_nothing(kept: Kept) -> None:
+    kept.asked(1040)
+    kept.answer(said(NAK), kept.any)
+    kept.answer(said(ACK, seconds=100_000), kept.any)
+    assert kept.asked(1051) == [(50, "server")]
+    kept.answer(said(NAK), kept.any)
+    asked = []
+    for until in range(1052, 1252, 30):  # and no flood of refusals puts off what is asked next
+        asked += kept.asked(until)
+        kept.answer(said(NAK), kept.any)
+    assert [at for at, _whom in asked] == [111, 172, 232]
+
+
 def test_it_is_given_back_at_the_end(kept: Kept) -> None:
     kept.lease.end()
     assert kept.server.recv(99) == ENDS

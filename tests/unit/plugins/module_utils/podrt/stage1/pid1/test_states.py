@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import os
 import time
+
+import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 import states
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1.timers import Timers
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1.watch import Watch
 
 EVENTS = (states.UP, states.STOP, states.EXIT, states.HANDLE, states.REST, states.START, states.DONE)
 
@@ -65,3 +69,17 @@ def test_a_call_may_add_and_cancel_timers() -> None:
     timers.run_due()
     timers.run_due()
     assert called == ["added"]
+
+
+@pytest.mark.finding("attack7-F6")
+def test_a_call_in_ten_years_is_waited_for_as_long_as_the_kernel_can() -> None:
+    timers = Timers()
+    timers.after(10 * 365 * 86400, lambda: None)
+    readable, writable = os.pipe()
+    os.write(writable, b"1")
+    watch, heard = Watch(), []
+    watch.add(readable, lambda fd: heard.append(os.read(fd, 1)))
+    watch.wait(timers.patience())
+    assert heard == [b"1"]
+    for fd in (readable, writable):
+        os.close(fd)
