@@ -65,7 +65,7 @@ def close_loopback(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
 
 
 def _is_shared(link: Link) -> bool:
-    """Whether pods can share a link: any but those of one pod. That of a VLAN has a dot in its name, see BridgeVlans."""
+    """Whether pods can share a link: any but those of one pod. That of a VLAN has a dot in its name, see vlans."""
     return link.kind != _OF_ONE_POD or "." in link.name
 
 
