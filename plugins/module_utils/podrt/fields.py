@@ -105,6 +105,15 @@ class Fields:
             raise _unexpected(value, "a whole number", self.where_of(name), "write digits, without quotes")
         return value
 
+    def integer_of(self, bits: int, name: str, default: int = 0, *, least: int = 0) -> int:
+        """A whole number of so many bits, as a field of the kernel has."""
+        number, most = self.integer(name, default), (1 << bits) - 1
+        if not least <= number <= most:
+            raise InvalidSpec(
+                f"{number} is out of range", f"use {least} to {most}", where=self.where_of(name)
+            )
+        return number
+
     def optional_integer(self, name: str) -> int | None:
         """A whole number, or None when it is absent."""
         return self.integer(name) if self.has(name) else None

@@ -18,7 +18,6 @@ from .addresses import Address, parse_prefixed
 from .conf import NetConf
 from .ipam import NetDns
 from .netargs import NetArgs, pairs_of
-from .numbers import MOST_U16, number_up_to
 from .place import Place
 from .ranges import Assigned
 from .result import NetResult, result_of_addresses
@@ -47,9 +46,9 @@ class HeldPorts(Value):
         return cls(
             fields.text("protocol"),
             fields.text("hostIP", ""),
-            number_up_to(MOST_U16, fields, "hostPort", least=1),
-            number_up_to(MOST_U16, fields, "port", least=1),
-            number_up_to(MOST_U16, fields, "count", 1, least=1),
+            fields.integer_of(16, "hostPort", least=1),
+            fields.integer_of(16, "port", least=1),
+            fields.integer_of(16, "count", 1, least=1),
         )
 
     def to_json(self) -> dict[str, object]:

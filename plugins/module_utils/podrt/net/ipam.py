@@ -9,12 +9,12 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .addresses import V4_BITS, Address, Route, Subnet, parse_prefixed
-from .numbers import MOST_U8, MOST_U32, number_up_to
 from .ranges import AddressRange, Assigned
 
+# The numbers of a route, and how many bits each has.
 _ROUTE_NUMBERS = {
-    **dict.fromkeys(("mtu", "advmss", "priority", "table"), MOST_U32),
-    "scope": MOST_U8,
+    **dict.fromkeys(("mtu", "advmss", "priority", "table"), 32),
+    "scope": 8,
 }
 
 
@@ -121,7 +121,7 @@ def read_route(fields: Fields) -> Route:
     """Read CNI's route object. Raises InvalidSpec with the place."""
     dst = Subnet.parse(fields.text("dst"), fields.where_of("dst"))
     more = tuple(
-        (name, number_up_to(most, fields, name)) for name, most in _ROUTE_NUMBERS.items() if fields.has(name)
+        (name, fields.integer_of(bits, name)) for name, bits in _ROUTE_NUMBERS.items() if fields.has(name)
     )
     return Route(dst, read_gateway(fields, "gw", dst.bits), more)
 

@@ -11,7 +11,6 @@ from ..errors import InvalidSpec
 from ..value import Value
 from .ipam import Ipam, NetDns
 from .kinds import BANDWIDTH, LINK_TYPES, TYPES, net_type
-from .numbers import MOST_S32, number_up_to
 from .place import LinkOptions
 from .types.ptp import Ptp
 
@@ -57,7 +56,7 @@ class Plugin(Value):
             dns=dns if dns != NetDns() else ipam.dns,
             own=net_type(kind, fields),
             link=LinkOptions(
-                number_up_to(MOST_S32, fields, "mtu"),
+                fields.integer_of(31, "mtu"),
                 fields.boolean("acceptRA", False),
                 fields.boolean("acceptRedirects", False),
             ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from ...errors import InvalidSpec
 from ...value import Value
 from ..netargs import mac_of
-from ..numbers import MOST_S32, MOST_U32, number_up_to
 from ..steps import POD_SIDE, LetThrough, MoveRoutes, SetSysctl, TuneLink
 from .shared import beyond
 
@@ -91,10 +90,10 @@ class Tuning(Value):
         return cls(
             tuple(_sysctls(fields)),
             mac_of(fields.text("mac", ""), fields.where_of("mac")),
-            number_up_to(MOST_S32, fields, "mtu"),
+            fields.integer_of(31, "mtu"),
             fields.optional_boolean("promisc"),
             fields.optional_boolean("allmulti"),
-            number_up_to(MOST_U32, fields, "txQLen"),
+            fields.integer_of(32, "txQLen"),
         )
 
     def steps(self, _options: LinkOptions, place: Place) -> Iterator[NetStep]:

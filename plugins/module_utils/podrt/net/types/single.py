@@ -10,7 +10,6 @@ from __future__ import annotations
 from ...errors import InvalidSpec
 from ...value import Value
 from ..netargs import mac_of
-from ..numbers import MOST_S32, number_up_to
 from ..result import NetInterface
 from ..steps import POD_SIDE, BringUp, MakeLink, MakeTap, MoveLink
 from .shared import beyond, link_name, made, on_link_addresses, pod_switches, route_steps
@@ -71,8 +70,8 @@ class Tap(Value):
     def from_fields(cls, fields: Fields) -> Tap:
         """Read owner, group and multiQueue. Raises InvalidSpec with the place."""
         return cls(
-            number_up_to(MOST_S32, fields, "owner", -1, least=-1),
-            number_up_to(MOST_S32, fields, "group", -1, least=-1),
+            fields.integer_of(31, "owner", -1, least=-1),
+            fields.integer_of(31, "group", -1, least=-1),
             fields.boolean("multiQueue", False),
             beyond(fields, _BEYOND),
         )
