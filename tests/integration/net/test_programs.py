@@ -28,6 +28,7 @@ from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     inside,
     ip,
     listen,
+    nft,
     source_seen,
     switch,
 )
@@ -225,6 +226,27 @@ def test_name_servers_of_a_file_come_from_the_program_of_host_local(tmp_path: pa
     assert (info.result.dns.nameservers, info.result.dns.search) == (("192.0.2.53",), ("example.com",))
     pod.detach()
     assert not list(pathlib.Path(lab.paths.leases, "mix").glob("10.*"))
+
+
+@pytest.mark.parametrize("kind", ["bridge", "ptp"])
+@in_own_network
+def test_programs_take_away_what_belongs_to_a_pod_whose_namespace_has_gone(
+    tmp_path: pathlib.Path, kind: str
+) -> None:
+    lab = NetLab(tmp_path)
+    own_path(lab)
+    by_program(lab, kind)
+    main = {"type": kind, "ipMasq": True, "ipam": {"type": "host-local", "subnet": "10.7.0.0/24"}}
+    if kind == "bridge":
+        main.update(bridge="cni7", isGateway=True, macspoofchk=True)
+    name = listed(lab, main)
+    lab.pod().attach(name).detach()  # the bridge and chains that all pods share stay
+    before = nft("-s", "list", "ruleset")
+    pod = lab.pod().attach(name)
+    assert nft("-s", "list", "ruleset") != before
+    pod.die()
+    pod.detach()
+    assert nft("-s", "list", "ruleset") == before
 
 
 @pytest.mark.parametrize(("sources", "reached"), [(f"{OUTSIDE_IP}/32", True), ("198.51.100.0/24", False)])

@@ -27,7 +27,10 @@ def make_dirs(path: str, mode: int = PRIVATE_DIR) -> None:
     try:
         os.mkdir(path, mode)
     except FileNotFoundError:
-        make_dirs(os.path.dirname(path.rstrip("/")) or ".", mode)
+        above = os.path.dirname(path.rstrip("/")) or "."
+        if os.path.isdir(above):  # it takes no directories, as in /proc
+            raise
+        make_dirs(above, mode)
         make_dirs(path, mode)
     except FileExistsError:
         if not os.path.isdir(path):

@@ -14,6 +14,7 @@ from ..contexts import suppress
 from ..errors import Conflict, HostFailure, InvalidSpec, NotFound
 from ..fields import parse_json
 from ..host.files import OPEN_DIR, make_dirs, sync_dir, write_atomically
+from ..host.reading import check_kept
 from ..net.conf import ChosenNet
 from ..net.kinds import LINK_TYPES
 from ..net.plan import bridge_of, gateway_holder
@@ -73,6 +74,7 @@ class WriteNetwork(Change):
 
     def foresee(self, host: Host) -> None:
         """Raise Conflict where it would take what others have, NotFound for a plugin that is missing, HostFailure."""
+        _check_place(host)
         conf = check_conf(self.raw, os.path.basename(self.path))
         _check_joinable(host, self.spec, conf)
         _check_room(host, self.spec, conf)
@@ -105,11 +107,15 @@ class RemoveNetwork(Change):
     paths: tuple[str, ...]
     last: bool
 
+    def foresee(self, host: Host) -> None:
+        """Raise Conflict if a pod uses it that could not join it again."""
+        if self.last:
+            _check_unused(host, self.name)
+
     def apply(self, host: Host) -> None:
         """Raise Conflict if a pod uses it by now."""
         with _at_work(host):
-            if self.last:
-                _check_unused(host, self.name)
+            self.foresee(host)
             try:
                 _unlink(self.paths)
             except OSError as err:
@@ -202,9 +208,9 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
     left = defining([file for file in files if file not in own]).get(name)
     outdated = _outdated(_users(host, name), left.conf) if left and left.conf else ()
     unfit = _check_fit(outdated, left.conf, restart=restart, where="name") if left and left.conf else ()
-    if own:
-        if left is None:
-            _check_unused(host, name)
+    if not own:
+        _check_place(host, name)
+    else:
         difference = Difference(f"networks.{name}", "present", None if left is None else _origin(left))
         paths = tuple(file.path for file in own)
         yield RemoveNetwork(f'network "{name}"', (difference,), name, paths, left is None)
@@ -442,6 +448,20 @@ def _check_unused(host: Host, name: str) -> None:
     if users:
         names = ", ".join(dict.fromkeys(user.shown for user in users))
         raise Conflict(f'network "{name}" is in use by pod {names}', "remove the pod first", where="name")
+
+
+def _check_place(host: Host, name: str = "") -> None:
+    """Raise InvalidSpec where definitions of this host do not count, since others can change them.
+
+    name: of a network that may be there all the same, else one is to be written.
+    """
+    config, paths = host.paths.local_config, host.paths
+    written = (paths.network(name), paths.network_list(name)) if name else ()
+    if name and not any(map(os.path.lexists, written)):
+        return
+    for directory in (config, paths.networks(config)):
+        with suppress(OSError):
+            check_kept(directory)
 
 
 def _unlink(paths: Iterable[str]) -> None:

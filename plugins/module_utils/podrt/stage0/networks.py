@@ -10,7 +10,8 @@ from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodE
 from ..fields import parse_json
 from ..net.conf import choose, load_confs
 from ..net.info import read_copy, read_net_info
-from ..net.kinds import FLANNEL
+from ..net.kinds import FIREWALL, FLANNEL
+from ..net.rules import MASQUERADED
 from .change import Difference
 
 TYPE_CHECKING = False
@@ -62,9 +63,26 @@ def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) ->
     )
     try:
         plan = _plan(host, manifest, runspec)
-        return (*_cautions(host, plan), *others) if plan else others
+        return (*_cautions(host, plan), *_drop_warnings(host, plan), *others) if plan else others
     except PodError:
         return others
+
+
+def _drop_warnings(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
+    """Firewalls of others that may cut the pod off, where its networks do not ask for ways through."""
+    confs = [attachment.conf for attachment in plan.attachments]
+    subnets = [
+        span.subnet
+        for conf in confs
+        if conf.main.type in MASQUERADED and all(plugin.type != FIREWALL for plugin in conf.plugins)
+        for ranges in conf.main.ipam.range_sets
+        for span in ranges
+    ]
+    if not subnets:
+        return ()
+    from ..net.foreign import foreign_drops
+
+    return host.ask(foreign_drops, subnets)
 
 
 def _service_warnings(host: Host, runspec: RunSpec) -> tuple[str, ...]:

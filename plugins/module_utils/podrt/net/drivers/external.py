@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from ...contexts import contextmanager
-from ...errors import HostFailure, InvalidSpec, printable
+from ...errors import HostFailure, InvalidSpec, printable, reason_of
 from ...fields import Fields, canonical_json, parse_json
 from ...host import programs
 from ...host.locks import FileLock
@@ -20,6 +20,7 @@ from ...host.reading import check_kept
 from ..netargs import for_programs, pairs_of
 from ..programs import find_program
 from ..result import VERSIONS, NetResult
+from ..rules import MASQUERADED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ class ProgramDriver:
 
     def remove(self, member: NetMember, plugin: Plugin, result: NetResult) -> None:
         """Raises HostFailure."""
-        for program in filter(None, (plugin.program, plugin.ipam_program)):
-            given = result if _index(member.conf) >= _WITH_CHECK and result.ips else NetResult()
-            _call(DEL, member, plugin, _present(member, program), given)
+        given = result if _index(member.conf) >= _WITH_CHECK and result.ips else NetResult()
+        if plugin.program:
+            with _with_netns(member, plugin, result) as found:
+                _call(DEL, found, plugin, _present(member, plugin.program), given)
+        if plugin.ipam_program:
+            _call(DEL, member, plugin, _present(member, plugin.ipam_program), given)
 
     def check(self, member: NetMember, plugin: Plugin, result: NetResult) -> None:
         """Have a program look whether all is still as it was made. Raises HostFailure where it is not."""
@@ -91,6 +95,21 @@ def complaints(members: Sequence[tuple[NetMember, NetResult]]) -> tuple[tuple[in
             except HostFailure as err:
                 found.append((member.place.index, err.message))
     return tuple(found)
+
+
+@contextmanager
+def _with_netns(member: NetMember, plugin: Plugin, result: NetResult) -> Iterator[NetMember]:
+    """The pod with its network namespace, or where that has gone with another one, as far as that is of use."""
+    if member.pod.netns or plugin.type not in MASQUERADED or not result.ips:
+        yield member
+        return
+    from ..standin import standing_in
+
+    try:
+        with standing_in(member.place, result) as netns:
+            yield member.replace(pod=member.pod.replace(netns=netns))
+    except OSError as err:
+        raise _failed(member, plugin.program, f"no network namespace can be made: {reason_of(err)}") from err
 
 
 def _present(member: NetMember, program: str) -> str:

@@ -12,6 +12,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.overlay
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import Drift, find_drift
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts, host_routes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.firewall import published_ports
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.foreign import foreign_drops
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import HostFacts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import is_bound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
@@ -31,6 +32,7 @@ class FakeKernel:
         self.answers: dict[Callable[..., Any], Any] = {
             host_facts: HostFacts(),
             host_routes: (),
+            foreign_drops: (),
             why_no_overlay: "",
             is_bound: False,
             published_ports: (),

@@ -387,9 +387,12 @@ class TestPods:
         if kind == "unread":
             with lifecycle.open_pod(stage0.paths, uuid) as pod:
                 pathlib.Path(pod.dir.runspec).write_text("{")
-        for check in (True, False):
-            with pytest.raises(PodError, match="may be in use" if kind == "unread" else "in use by pod web"):
-                undefine(stage0, check=check)
+        refused = "may be in use" if kind == "unread" else "in use by pod web"
+        # An earlier task of the play may be to remove the pod.
+        (foreseen,) = undefine(stage0, check=True)[0].foreseen
+        assert refused in foreseen
+        with pytest.raises(PodError, match=refused):
+            undefine(stage0, check=False)
 
     def test_one_that_has_ended_does_not(self, stage0: Stage0Lab) -> None:
         stage0.stage1.finish(joined(stage0, "web"))
