@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import _socket
 
+from ..contexts import suppress
 from ..errors import InvalidSpec
 from ..host.reading import decimal
 from ..value import Value
@@ -122,10 +123,11 @@ class Route(Value):
 def parse_prefixed(text: str, where: str = "") -> tuple[Address, int]:
     """Read ADDRESS/PREFIX and keep the host bits. Raises InvalidSpec naming where."""
     address_text, slash, prefix_text = text.partition("/")
-    address = Address.parse(address_text, where)
     prefix = decimal(prefix_text) if slash else None
-    if prefix is None or prefix > address.bits:
-        raise InvalidSpec(
-            f'"{text}" is not an address with a prefix length', "write it as 172.16.28.0/24", where=where
-        )
-    return address, prefix
+    with suppress(InvalidSpec):
+        address = Address.parse(address_text, where)
+        if prefix is not None and prefix <= address.bits:
+            return address, prefix
+    raise InvalidSpec(
+        f'"{text}" is not an address with a prefix length', "write it as 172.16.28.0/24", where=where
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ..appc.alphabet import ALNUM, is_word
-from ..errors import Corrupt, InvalidSpec, NotFound, reason_of
+from ..errors import Corrupt, InvalidSpec, NotFound, first_of, reason_of
 from ..fields import Fields, parse_json
 from ..host.files import entries
 from ..host.paths import NET_D
@@ -30,6 +30,7 @@ _NAME = ALNUM + "_.-"
 _LONGEST_NAME = 255
 _ONE, _LIST = ".conf", ".conflist"
 _SUFFIXES = (_ONE, _LIST)
+_MOST_KNOWN = 10
 # The member of a list that has its own plugins alone.
 ALONE = "loadOnlyInlinedPlugins"
 
@@ -212,7 +213,8 @@ def choose(
         unusable = next((f"{conf.flaw}; " for conf in confs if not conf.name), "")
         raise NotFound(
             f"networks not found: {', '.join(missing)}",
-            unusable + "put a network configuration into net.d of a configuration directory",
+            f"{unusable}define them with pod_network, or put a configuration into net.d of a configuration directory; "
+            f"known are {first_of([conf.name for conf in confs if conf.name], _MOST_KNOWN)}",
             networks=missing,
             **({"where": places[missing[0]]} if option else {}),
         )

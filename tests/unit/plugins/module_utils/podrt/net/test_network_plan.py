@@ -197,6 +197,8 @@ def test_an_unknown_network_is_not_found_at_its_place() -> None:
     with pytest.raises(NotFound, match="networks not found: x, y") as caught:
         plan("ptp,x,y")
     assert caught.value.facts["where"] == "networks[1]"
+    assert "define them with pod_network" in caught.value.hint and "known are " in caught.value.hint
+    assert "ptp" in caught.value.hint.partition("known are ")[2]
 
 
 def test_a_file_that_is_wrong_is_named_beside_the_option() -> None:
