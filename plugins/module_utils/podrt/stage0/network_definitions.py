@@ -22,7 +22,7 @@ from ..value import Value
 from . import network_fit
 from .change import Change, Difference
 from .network_files import defining, local_files, network_files, others
-from .network_spec import check_conf, conf_of
+from .network_spec import check_conf, conf_of, may_choose_subnets
 from .network_users import network_users, stopped_users, users_of
 from .networks import difference_of, members_of
 
@@ -285,7 +285,8 @@ def _choose_subnets(
             from .compare import fingerprint_key
 
             if taken is None:
-                taken = [*_taken(host, spec, files), *(network_fit.TakenSubnet(one, "") for one in asked)]
+                networks = others(host.paths, files, spec.name)
+                taken = [*_taken(host, spec, networks), *(network_fit.TakenSubnet(one, "") for one in asked)]
             subnet = network_fit.free_subnet(each.bits, spec.name, taken, fingerprint_key(host.paths))
             taken.append(network_fit.TakenSubnet(subnet, ""))
         elif subnet in spare:
@@ -294,14 +295,13 @@ def _choose_subnets(
     return tuple(chosen)
 
 
-def _taken(host: Host, spec: NetworkSpec, files: Sequence[NetworkFile]) -> tuple[TakenSubnet, ...]:
-    """The subnets that others have on this host."""
+def _taken(host: Host, spec: NetworkSpec, networks: Sequence[NetConf]) -> tuple[TakenSubnet, ...]:
+    """The subnets that others have on this host, and these networks."""
     from ..net.facts import host_facts, host_routes
 
     users = users_of(network_users(host), spec.name)
     own = [spec.link, spec.master, *(user.host_if for user in users)]
     own += [link for user in users if user.conf for link in (bridge_of(user.conf), gateway_holder(user.conf))]
-    networks = others(host.paths, files, spec.name)
     return network_fit.taken_on(
         host.ask(host_facts), host.ask(host_routes), networks, tuple(filter(None, own))
     )
@@ -311,13 +311,19 @@ def _check_room(host: Host, spec: NetworkSpec, conf: NetConf) -> None:
     """Raise Conflict where a network would take subnets or a bridge that others have on this host."""
     from ..net.facts import host_facts
 
-    files = network_files(host.paths)
-    taken = _taken(host, spec, files)
+    networks = others(host.paths, network_files(host.paths), spec.name)
+    apart = [other for other in networks if not network_fit.are_parts_of_a_lan(conf, other)]
+    taken, hint = _taken(host, spec, apart), _hint_on_subnets(spec.type)
     for each, subnet in zip(spec.subnets, network_fit.subnets_of(conf)):
-        network_fit.check_free(subnet, taken, spec.name, each.where)
+        network_fit.check_free(subnet, taken, spec.name, each.where, hint)
     if spec.link:
-        networks = others(host.paths, files, spec.name)
-        network_fit.check_bridge(spec.link, spec.name, networks, host.ask(host_facts))
+        network_fit.check_bridge(conf, networks, host.ask(host_facts))
+
+
+def _hint_on_subnets(kind: str) -> str:
+    if may_choose_subnets(kind):
+        return "choose another one, or have one chosen with auto or auto6"
+    return "choose another one; networks of one LAN have the same type and master, and ranges apart from each other"
 
 
 def _same(present: NetworkFile, spec: NetworkSpec, subnets: Sequence[Subnet]) -> NetConf | None:
