@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ..contexts import suppress
-from ..errors import Conflict, HostFailure, InvalidSpec, NotFound
+from ..errors import Conflict, HostFailure, InvalidSpec, NotFound, PodError
 from ..fields import parse_json
 from ..host.files import OPEN_DIR, make_dirs, sync_dir, write_atomically
 from ..net.conf import ChosenNet
@@ -173,7 +173,25 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
     if change and change.differences:
         yield change.with_impact("restart" if outdated else "none")
     settled = yield from _settled(conf, outdated, restart=restart)
-    return settled.replace(warnings=(*unfit, *_missing_links(host, conf), *settled.warnings))
+    unread = _unread(host, spec, conf_of(spec, subnets))
+    return settled.replace(warnings=(*unread, *unfit, *_missing_links(host, conf), *settled.warnings))
+
+
+def _unread(host: Host, spec: NetworkSpec, raw: bytes) -> tuple[str, ...]:
+    """A sentence for each member of a definition that nothing reads; none where its programs are not known."""
+    if spec.more == "{}" and not spec.plugins:
+        return ()
+    from .network_members import unread_members
+
+    conf = check_conf(raw, "-.conflist" if spec.plugins else "-.conf")
+    try:
+        conf = find_programs((ChosenNet(conf),), host.paths).resolve(conf)
+    except (PodError, OSError):
+        return ()
+    return tuple(
+        f'nothing reads {option} of network "{spec.name}", so it has no effect'
+        for option in unread_members(spec, raw, conf)
+    )
 
 
 def _missing_links(host: Host, conf: NetConf) -> tuple[str, ...]:

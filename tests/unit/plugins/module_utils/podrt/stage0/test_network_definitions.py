@@ -150,6 +150,33 @@ def test_one_of_another_file_of_the_same_name_goes_too(stage0: Stage0Lab) -> Non
     assert not undefine(stage0)[0].changed
 
 
+@pytest.mark.parametrize(
+    ("options", "unread"),
+    [
+        ({"conf": {"vlna": 5}}, ["conf.vlna"]),
+        ({"conf": {"VLAN": 5, "promiscmode": False, "mtu": 0, "disableCheck": True}}, []),
+        ({"conf": {"ipam": {"dataDri": "/x", "DataDir": "/y"}}}, ["conf.ipam.dataDri"]),
+        ({"conf": {"vlanTrunk": [{"id": 7, "if": 8}]}}, ["conf.vlanTrunk[0].if"]),
+        ({"conf": {"capabilities": {"ips": True}, "runtime": {"a": [1]}}}, ["conf.runtime"]),
+        ({"plugins": [{"type": "tuning", "sysctl": {}, "mut": 5}]}, ["plugins[0].mut"]),
+        ({"plugins": [{"type": "portmap", "masqAll": False}], "conf": {"x": None}}, ["conf.x"]),
+        ({"type": "ptp", "conf": {"vlan": 5}}, ["conf.vlan"]),
+        ({"type": "far", "conf": {"anything": 5}}, []),
+        ({"subnets": [], "conf": {"ipam": {"type": "far", "pool": 5}, "mtv": 1}}, ["conf.mtv"]),
+    ],
+)
+def test_a_member_that_nothing_reads_is_told(
+    stage0: Stage0Lab, options: dict[str, Any], unread: list[str]
+) -> None:
+    program = pathlib.Path(stage0.paths.plugin_dirs[0], "far")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.touch(0o755)
+    for _again in range(2):
+        _outcome, defined = define(stage0, **options)
+        said = [f'nothing reads {each} of network "br", so it has no effect' for each in unread]
+        assert [each for each in defined.warnings if each.startswith("nothing reads")] == said
+
+
 class TestRoom:
     """What a network may not take."""
 
