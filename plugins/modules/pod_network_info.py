@@ -119,8 +119,8 @@ networks:
           type: str
     problem:
       description:
-        - Why the file cannot be used, or what is wrong with the network on the host, such as a bridge that is missing or a
-          pod that has joined another definition. Empty if nothing is.
+        - Why the file cannot be used, or what is wrong with the network on the host, such as a bridge or the program of a plugin
+          that is missing, or a pod that has joined another definition. Empty if nothing is.
       type: str
 error:
   description: The kind of an error, such as V(not-found) or V(invalid-spec).

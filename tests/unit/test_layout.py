@@ -374,6 +374,7 @@ OBJECTS = {
         "pod/runspec.py",
         "seccomp/profiles.py",
         "stage0/described.py",
+        "stage0/network_members.py",
         "stage0/network_spec.py",
         "stage0/networks.py",
         "stage0/options/documents.py",

@@ -245,6 +245,20 @@ def test_a_built_in_network_is_replaced_and_comes_back(host: Host) -> None:
     assert host.task("pod_network", name="default", state="absent")["changed"] is False
 
 
+def test_a_member_that_nothing_reads_is_told(host: Host) -> None:
+    for check in (True, False, False):
+        (said,) = net(host, check=check, conf={"vlna": 5, "promiscMode": False})["warnings"]
+        assert said == 'nothing reads conf.vlna of network "br", so it has no effect'
+
+
+def test_networks_share_a_bridge_by_vlans_of_their_own(host: Host) -> None:
+    net(host, name="seven", bridge="br0", subnets=["10.81.0.0/24"], conf={"vlan": 7})
+    same = {"name": "eight", "bridge": "br0", "subnets": ["10.82.0.0/24"]}
+    assert net(host, conf={"vlan": 7}, **same)["error"] == "conflict"
+    assert net(host, conf={"vlan": 8}, **same)["warnings"] == []
+    assert [info(host, name)["problem"] for name in ("seven", "eight")] == ["", ""]
+
+
 def test_plugins_follow_in_a_chain(host: Host) -> None:
     net(host)
     host.pod(networks=["br"])

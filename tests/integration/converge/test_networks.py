@@ -12,7 +12,12 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
 
-NET = {"name": "red", "type": "ptp", "ipam": {"type": "host-local", "subnet": "10.77.0.0/24"}}
+OUT = [{"dst": "0.0.0.0/0"}]
+NET: dict[str, Any] = {
+    "name": "red",
+    "type": "ptp",
+    "ipam": {"type": "host-local", "subnet": "10.77.0.0/24", "routes": OUT},
+}
 FILES = {
     "20-bad.conf": {**NET, "name": "bad", "type": "bridge", "bridge": "a/b"},
     "30-far.conf": {**NET, "name": "far", "type": "teleport"},
@@ -104,6 +109,19 @@ def test_what_is_odd_about_networks_is_told_when_a_pod_is_made(nets: Host) -> No
         assert said.startswith("ports published on ::1 are out of reach")
 
 
+@pytest.mark.behaviour("E22")
+def test_ports_that_lead_where_no_client_gets_an_answer_are_told(nets: Host) -> None:
+    define(nets, "60-lan.conf", {**NET, "name": "lan", "type": "macvlan", "master": "up0"})
+    nets.task("pod_network", name="inside", type="ptp", subnets=["10.80.0.0/24"], internal=True)
+    nets.task("pod_image", name=nets.image, insecure_options=["image"])
+    (said,) = nets.pod(check=True, networks=["lan"], ports=[HTTP])["warnings"]
+    assert '"lan" of type macvlan and are out of reach' in said
+    for check in (True, False):
+        (said,) = nets.pod(check=check, networks=["inside"], ports=[HTTP])["warnings"]
+        assert '"inside"' in said and "these get no answer;" in said
+    assert nets.pod(networks=["red"], ports=[HTTP])["warnings"] == []
+
+
 @pytest.mark.finding("use-N6")
 def test_a_network_that_is_defined_otherwise_is_a_difference(nets: Host) -> None:
     old = nets.pod(networks=["red"])["pod"]
@@ -123,7 +141,7 @@ def test_a_network_that_is_defined_otherwise_is_a_difference(nets: Host) -> None
     }
     assert done["pod"]["uuid"] != old["uuid"]
     assert nets.pod(networks=["red"])["changed"] is False
-    define(nets, "10-red.conf", {**NET, "ipam": {"type": "host-local", "subnet": "10.78.0.0/24"}})
+    define(nets, "10-red.conf", {**NET, "ipam": {**NET["ipam"], "subnet": "10.78.0.0/24"}})
     (change,) = nets.pod(networks=["red"])["changes"]
     assert "subnet=10.77.0.0/24" in change["before"] and "ipam.subnet=10.78.0.0/24" in change["after"]
 

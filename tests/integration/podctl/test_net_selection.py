@@ -69,6 +69,16 @@ def test_a_pod_has_the_interfaces_of_the_networks_that_are_named(
     end(pods)
 
 
+@pytest.mark.behaviour("E22")
+@pytest.mark.parametrize(("network", "said"), [("default", False), ("default-restricted", True)])
+@in_own_network
+def test_a_port_of_a_pod_that_answers_no_other_host_is_told(pods: PodHost, network: str, said: bool) -> None:
+    done = pods.podctl("run", f"--net={network}", "--port=http:8080", pods.image, "--exec=/bin/true")
+    assert done.status == 0, done.err
+    assert ("have no route to other hosts: these get no answer;" in done.err) is said
+    end(pods)
+
+
 @pytest.mark.behaviour("C40", "E27")
 @in_own_network
 def test_the_first_network_with_name_servers_gives_those_of_the_pod(pods: PodHost) -> None:

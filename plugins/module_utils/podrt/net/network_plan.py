@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of a pod's networks, made and checked before anything is touched.
 
-network_plan checks the request alone, compare_with_host the request against the host; both are pure. Facts that
+network_plan checks the request alone, compare_with_host the request against the host; both are pure. For ports, see
+reach. Facts that
 only the attempt shows, such as which address is free, are left to attach. Source: behaviours E.1 to E.3, E22.
 """
 
@@ -12,7 +13,7 @@ from ..appc.pod import NETWORK_BANDWIDTH
 from ..errors import InvalidSpec, NotFound
 from ..jsontext import dumps
 from ..value import Value
-from .addresses import V4_BITS, V6_BITS, Address, Subnet
+from .addresses import V4_BITS, V6_BITS
 from .conf import ChosenNet, NetConf
 from .elements import OURS
 from .kinds import BANDWIDTH
@@ -32,15 +33,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .addresses import Address, Subnet
     from .rules import PortForward
     from .steps import NetStep
 
 _NO_POD = "0" * 32
 # Types whose interfaces have the MAC address of a device, or none.
 _WITHOUT_MAC = ("ipvlan", "vlan", "host-device", "loopback")
-_LOOPBACK = 127
 _BOTH = (V4_BITS, V6_BITS)
-_LOOPBACK6, _LINK_LOCAL = Subnet.parse("::1/128"), Subnet.parse("fe80::/10")
 _WITH_HOST_END = ("ptp", "bridge")
 
 
@@ -78,6 +78,11 @@ class Attachment(Value):
         """Whether the addresses of the pod are known to be those of likely, but for what is taken."""
         main = self.conf.main
         return main.is_built_in and not main.ipam_program and not main.asks_network
+
+    def likely_steps(self) -> tuple[NetStep, ...]:
+        """The steps that are known without the addresses of the pod, with likely ones. Raises InvalidSpec."""
+        place = Place(_NO_POD, self.index, self.likely, self.args)
+        return steps_of(self.conf, place) if self.is_sure else ()
 
     @property
     def is_routed(self) -> bool:
@@ -199,15 +204,12 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
                     "ip link shows those that there are",
                     link=link,
                 )
-        for step in _sample_steps(attachment):
+        for step in attachment.likely_steps():
             if isinstance(step, EnsureBridgeAddress):
                 has_address(step, (found[1:] for found in facts.addresses if found[0] == step.name))
     return (
         *_overlaps(plan),
         *_host_overlaps(plan, facts, kinds),
-        *_absent(plan, facts),
-        *unrouted(plan.forwards),
-        *_not_to_itself(plan, facts),
         *_believing(plan, facts),
         *_unlimited(plan),
     )
@@ -225,7 +227,7 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
         _check_isolation(resolved.conf)
         if is_limited(resolved.conf) and not attachment.has_host_end:
             shape_of(resolved.conf, Place(_NO_POD, index), "", 0)  # which says why not
-        _sample_steps(attachment)  # raises if the configuration lacks something
+        attachment.likely_steps()  # raises if the configuration lacks something
     except InvalidSpec as err:
         if not net.where:
             raise
@@ -235,12 +237,6 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
             err.facts["where"] = net.where
         raise
     return attachment
-
-
-def _sample_steps(attachment: Attachment) -> tuple[NetStep, ...]:
-    """The steps that are known without the addresses of the pod, with likely ones. Raises InvalidSpec."""
-    place = Place(_NO_POD, attachment.index, attachment.likely, attachment.args)
-    return steps_of(attachment.conf, place) if attachment.is_sure else ()
 
 
 def _check_chain(conf: NetConf) -> None:
@@ -385,48 +381,3 @@ def _unlimited(plan: NetworkPlan) -> tuple[str, ...]:
         f'the isolator {NETWORK_BANDWIDTH} is not applied on network "{name}": its pods have no interface of the host'
         for name in names
     )
-
-
-def _absent(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
-    """A warning for each port that is published on an address that the host does not have."""
-    here = {str(address) for _link, address, _prefix in facts.addresses}
-    asked = dict.fromkeys(
-        forward.at for forward in plan.forwards if forward.at and not _is_unrouted(forward.at)
-    )
-    return tuple(
-        f"{host_ip} is not an address of this host: ports published there are out of reach until it is"
-        for host_ip in asked
-        if host_ip not in here and not host_ip.startswith(f"{_LOOPBACK}.")
-    )
-
-
-def unrouted(forwards: Sequence[PortForward]) -> tuple[str, ...]:
-    """A warning for each address of IPv6 with a port from which no packet is routed to a pod."""
-    asked = dict.fromkeys(forward.at for forward in forwards if forward.at and _is_unrouted(forward.at))
-    return tuple(
-        f"ports published on {host_ip} are out of reach: IPv6 routes no packet of "
-        + ("the loopback address" if host_ip == str(_LOOPBACK6.base) else "a link-local address")
-        + "; publish them on 127.0.0.1, or on another address"
-        for host_ip in asked
-    )
-
-
-def _not_to_itself(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
-    """A warning where a pod does not reach its own published ports.
-
-    The port of the host becomes that of the pod before its bridge looks where the frame goes: back to where it is from.
-    """
-    target = plan.attachments[plan.target] if plan.published_here else None
-    if target is None or not facts.filters_bridges or not bridge_of(target.conf):
-        return ()
-    if getattr(target.conf.main.own, "hairpin", False):
-        return ()
-    return (
-        f'a pod of network "{target.conf.name}" does not reach its own ports through the host, which has '
-        "net.bridge.bridge-nf-call-iptables on: set hairpin of the network if it has to",
-    )
-
-
-def _is_unrouted(host_ip: str) -> bool:
-    address = Address.parse(host_ip)
-    return _LOOPBACK6.holds(address) or _LINK_LOCAL.holds(address)

@@ -40,6 +40,12 @@ class AddressRange(Value):
                 f"rangeStart {self.start} is above rangeEnd {self.end}", where="ipam.rangeStart"
             )
 
+    def overlaps(self, other: AddressRange) -> bool:
+        """Whether an address is in both."""
+        if self.subnet.bits != other.subnet.bits:
+            return False
+        return self.start.number <= other.end.number and other.start.number <= self.end.number
+
     @classmethod
     def from_fields(cls, fields: Fields) -> AddressRange:
         """Read subnet, rangeStart, rangeEnd and gateway. Raises InvalidSpec with the place."""

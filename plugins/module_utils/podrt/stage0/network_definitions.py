@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 
 from ..contexts import suppress
-from ..errors import Conflict, HostFailure, InvalidSpec, NotFound
+from ..errors import Conflict, HostFailure, InvalidSpec, NotFound, PodError
 from ..fields import parse_json
 from ..host.files import OPEN_DIR, make_dirs, sync_dir, write_atomically
-from ..host.reading import check_kept
 from ..net.conf import ChosenNet
 from ..net.kinds import LINK_TYPES
 from ..net.plan import bridge_of, gateway_holder
@@ -22,8 +21,8 @@ from ..net.programs import find_program, find_programs
 from ..value import Value
 from . import network_fit
 from .change import Change, Difference
-from .network_files import defining, local_files, network_files, others
-from .network_spec import check_conf, conf_of
+from .network_files import check_place, defining, local_files, network_files, others
+from .network_spec import check_conf, conf_of, may_choose_subnets
 from .network_users import network_users, stopped_users, users_of
 from .networks import difference_of, members_of
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from ..net.addresses import Address, Subnet
     from ..net.conf import NetConf
     from .change import Plan
-    from .network_files import NetworkFile
+    from .network_files import check_place, NetworkFile
     from .network_fit import TakenSubnet
     from .network_spec import NetworkSpec
     from .network_users import NetworkUser
@@ -74,7 +73,7 @@ class WriteNetwork(Change):
 
     def foresee(self, host: Host) -> None:
         """Raise Conflict where it would take what others have, NotFound for a plugin that is missing, HostFailure."""
-        _check_place(host)
+        check_place(host.paths)
         conf = check_conf(self.raw, os.path.basename(self.path))
         _check_joinable(host, self.spec, conf)
         _check_room(host, self.spec, conf)
@@ -179,7 +178,25 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
     if change and change.differences:
         yield change.with_impact("restart" if outdated else "none")
     settled = yield from _settled(conf, outdated, restart=restart)
-    return settled.replace(warnings=(*unfit, *_missing_links(host, conf), *settled.warnings))
+    unread = _unread(host, spec, conf_of(spec, subnets))
+    return settled.replace(warnings=(*unread, *unfit, *_missing_links(host, conf), *settled.warnings))
+
+
+def _unread(host: Host, spec: NetworkSpec, raw: bytes) -> tuple[str, ...]:
+    """A sentence for each member of a definition that nothing reads; none where its programs are not known."""
+    if spec.more == "{}" and not spec.plugins:
+        return ()
+    from .network_members import unread_members
+
+    conf = check_conf(raw, "-.conflist" if spec.plugins else "-.conf")
+    try:
+        conf = find_programs((ChosenNet(conf),), host.paths).resolve(conf)
+    except (PodError, OSError):
+        return ()
+    return tuple(
+        f'nothing reads {option} of network "{spec.name}", so it has no effect'
+        for option in unread_members(spec, raw, conf)
+    )
 
 
 def _missing_links(host: Host, conf: NetConf) -> tuple[str, ...]:
@@ -188,11 +205,8 @@ def _missing_links(host: Host, conf: NetConf) -> tuple[str, ...]:
 
     wanted = [name for plugin in conf.plugins for name in plugin.needed_links]
     there = dict(host.ask(host_facts).links) if wanted else {}
-    return tuple(
-        f'the host has no interface "{name}" now: pods cannot join network "{conf.name}" until it is there'
-        for name in wanted
-        if name not in there
-    )
+    said = f'now: pods cannot join network "{conf.name}" until it is there'
+    return tuple(f'the host has no interface "{name}" {said}' for name in wanted if name not in there)
 
 
 def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[Defined]:
@@ -209,7 +223,7 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
     outdated = _outdated(_users(host, name), left.conf) if left and left.conf else ()
     unfit = _check_fit(outdated, left.conf, restart=restart, where="name") if left and left.conf else ()
     if not own:
-        _check_place(host, name)
+        check_place(host.paths, name)
     else:
         difference = Difference(f"networks.{name}", "present", None if left is None else _origin(left))
         paths = tuple(file.path for file in own)
@@ -291,7 +305,8 @@ def _choose_subnets(
             from .compare import fingerprint_key
 
             if taken is None:
-                taken = [*_taken(host, spec, files), *(network_fit.TakenSubnet(one, "") for one in asked)]
+                networks = others(host.paths, files, spec.name)
+                taken = [*_taken(host, spec, networks), *(network_fit.TakenSubnet(one, "") for one in asked)]
             subnet = network_fit.free_subnet(each.bits, spec.name, taken, fingerprint_key(host.paths))
             taken.append(network_fit.TakenSubnet(subnet, ""))
         elif subnet in spare:
@@ -300,14 +315,13 @@ def _choose_subnets(
     return tuple(chosen)
 
 
-def _taken(host: Host, spec: NetworkSpec, files: Sequence[NetworkFile]) -> tuple[TakenSubnet, ...]:
-    """The subnets that others have on this host."""
+def _taken(host: Host, spec: NetworkSpec, networks: Sequence[NetConf]) -> tuple[TakenSubnet, ...]:
+    """The subnets that others have on this host, and these networks."""
     from ..net.facts import host_facts, host_routes
 
     users = users_of(network_users(host), spec.name)
     own = [spec.link, spec.master, *(user.host_if for user in users)]
     own += [link for user in users if user.conf for link in (bridge_of(user.conf), gateway_holder(user.conf))]
-    networks = others(host.paths, files, spec.name)
     return network_fit.taken_on(
         host.ask(host_facts), host.ask(host_routes), networks, tuple(filter(None, own))
     )
@@ -317,13 +331,19 @@ def _check_room(host: Host, spec: NetworkSpec, conf: NetConf) -> None:
     """Raise Conflict where a network would take subnets or a bridge that others have on this host."""
     from ..net.facts import host_facts
 
-    files = network_files(host.paths)
-    taken = _taken(host, spec, files)
+    networks = others(host.paths, network_files(host.paths), spec.name)
+    apart = [other for other in networks if not network_fit.are_parts_of_a_lan(conf, other)]
+    taken, hint = _taken(host, spec, apart), _hint_on_subnets(spec.type)
     for each, subnet in zip(spec.subnets, network_fit.subnets_of(conf)):
-        network_fit.check_free(subnet, taken, spec.name, each.where)
+        network_fit.check_free(subnet, taken, spec.name, each.where, hint)
     if spec.link:
-        networks = others(host.paths, files, spec.name)
-        network_fit.check_bridge(spec.link, spec.name, networks, host.ask(host_facts))
+        network_fit.check_bridge(conf, networks, host.ask(host_facts))
+
+
+def _hint_on_subnets(kind: str) -> str:
+    if may_choose_subnets(kind):
+        return "choose another one, or have one chosen with auto or auto6"
+    return "choose another one; networks of one LAN have the same type and master, and ranges apart from each other"
 
 
 def _same(present: NetworkFile, spec: NetworkSpec, subnets: Sequence[Subnet]) -> NetConf | None:
@@ -448,20 +468,6 @@ def _check_unused(host: Host, name: str) -> None:
     if users:
         names = ", ".join(dict.fromkeys(user.shown for user in users))
         raise Conflict(f'network "{name}" is in use by pod {names}', "remove the pod first", where="name")
-
-
-def _check_place(host: Host, name: str = "") -> None:
-    """Raise InvalidSpec where definitions of this host do not count, since others can change them.
-
-    name: of a network that may be there all the same, else one is to be written.
-    """
-    config, paths = host.paths.local_config, host.paths
-    written = (paths.network(name), paths.network_list(name)) if name else ()
-    if name and not any(map(os.path.lexists, written)):
-        return
-    for directory in (config, paths.networks(config)):
-        with suppress(OSError):
-            check_kept(directory)
 
 
 def _unlink(paths: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ..contexts import suppress
 from ..errors import Conflict, PodError, reason_of
 from ..host.files import entries
 from ..host.reading import check_kept, read_trusted
@@ -83,6 +84,18 @@ def local_files(paths: Paths, files: Sequence[NetworkFile], name: str) -> tuple[
         elif file.name == name and os.path.dirname(file.path) == place:
             found.append(file)
     return tuple(found)
+
+
+def check_place(paths: Paths, name: str = "") -> None:
+    """Raise InvalidSpec where definitions of this host do not count, since others can change them.
+
+    name: of a network that may be there all the same, else one is to be written.
+    """
+    if name and not any(map(os.path.lexists, _paths_of(paths, name))):
+        return
+    for directory in (paths.local_config, paths.networks(paths.local_config)):
+        with suppress(OSError):
+            check_kept(directory)
 
 
 def others(paths: Paths, files: Sequence[NetworkFile], name: str) -> tuple[NetConf, ...]:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a network has room on a host: subnets that nothing else has, and a bridge of its own. Pure."""
+"""Where a network has room on a host: subnets that nothing else has, and a bridge or a VLAN of its own. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from ..errors import Conflict
 from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Subnet
 from ..net.plan import bridge_of, not_a_bridge
+from ..net.ranges import AddressRange
 from ..net.types.bridge import Bridge
+from ..net.types.parented import Parented
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from ..net.addresses import Address
     from ..net.conf import NetConf
     from ..net.network_plan import HostFacts
-    from ..net.ranges import AddressRange
 
     Routes = Sequence[tuple[str, Subnet]]
 
@@ -47,6 +48,13 @@ def subnets_of(conf: NetConf) -> tuple[Subnet, ...]:
     spans = [span.subnet for ranges in range_sets_of(conf) for span in ranges]
     static = conf.main.ipam.static if conf.plugins else ()
     return tuple(dict.fromkeys([*spans, *(each.subnet for each in static)]))
+
+
+def are_parts_of_a_lan(one: NetConf, other: NetConf) -> bool:
+    """Whether the pods of two networks are on the LAN of one device of the host, and have no address in common."""
+    if not any(_device_of(one)) or _device_of(one) != _device_of(other):
+        return False
+    return not any(span.overlaps(held) for span in _spans_of(one) for held in _spans_of(other))
 
 
 def gateways_of(conf: NetConf) -> tuple[tuple[Address, int], ...]:
@@ -78,27 +86,32 @@ def taken_on(
     return tuple(each for each in found if not _on_every_link(each.subnet))
 
 
-def check_free(subnet: Subnet, taken: Sequence[TakenSubnet], name: str, where: str) -> None:
+def check_free(subnet: Subnet, taken: Sequence[TakenSubnet], name: str, where: str, hint: str) -> None:
     """Raise Conflict if anything else has addresses of a subnet."""
     for other in taken:
         if subnet.overlaps(other.subnet):
             raise Conflict(
                 f'the subnet {subnet} of network "{name}" is in use by {other.by}',
-                "choose another one, or have one chosen with auto or auto6",
+                hint,
                 where=where,
                 subnet=str(other.subnet),
             )
 
 
-def check_bridge(link: str, name: str, networks: Sequence[NetConf], facts: HostFacts) -> None:
-    """Raise Conflict if another network has the bridge, or if the host's link of that name is not a bridge."""
+def check_bridge(conf: NetConf, networks: Sequence[NetConf], facts: HostFacts) -> None:
+    """Raise Conflict if another network has the bridge, or if the host's link of that name is not a bridge.
+
+    Networks in different VLANs of it are no obstacle to each other.
+    """
+    link, vlan = bridge_of(conf), _vlan_of(conf)
     for other in networks:
-        if bridge_of(other) == link:
-            raise Conflict(
-                f'the bridge {link} of network "{name}" is that of network "{other.name}"',
-                "give each network a bridge of its own",
-                where="bridge",
-            )
+        if bridge_of(other) != link or (vlan and _vlan_of(other) not in (0, vlan)):
+            continue
+        raise Conflict(
+            f'the bridge {link} of network "{conf.name}" is that of network "{other.name}"',
+            "give each network a bridge of its own, or a VLAN of its own on one bridge",
+            where="bridge",
+        )
     if dict(facts.links).get(link, "bridge") != "bridge":
         err = not_a_bridge(link)
         err.facts["where"] = "bridge"
@@ -116,6 +129,28 @@ def free_subnet(bits: int, name: str, taken: Sequence[TakenSubnet], seed: bytes)
     raise Conflict(
         f'no subnet is free for network "{name}"', "write one out in subnets", where="subnets", network=name
     )
+
+
+def _vlan_of(conf: NetConf) -> int:
+    """The VLAN that the pods of a network of type bridge are in, 0 without one, or with several."""
+    vlans = conf.main.own.vlans if conf.plugins and isinstance(conf.main.own, Bridge) else None
+    return vlans.access if vlans else 0
+
+
+def _device_of(conf: NetConf) -> tuple[str, str]:
+    """The type, and the device of the host, of a network whose pods are on the LAN of that; without them for others."""
+    own = conf.main.own if conf.plugins else None
+    if not isinstance(own, Parented) or own.kind == "vlan" or own.in_pod:
+        return "", ""
+    return own.kind, own.master
+
+
+def _spans_of(conf: NetConf) -> tuple[AddressRange, ...]:
+    """The addresses that a network gives its pods."""
+    leased = (span for ranges in range_sets_of(conf) for span in ranges)
+    static = conf.main.ipam.static if conf.plugins else ()
+    fixed = (AddressRange(each.subnet, each.address, each.address, each.address) for each in static)
+    return (*leased, *fixed)
 
 
 def _pool() -> Iterator[Subnet]:

@@ -70,7 +70,7 @@ class NetworkSpec(Value):
     plugins: tuple[str, ...] = ()
     master: str = ""
     mode: str = ""
-    vlan_id: int = 0
+    vlan_id: int | None = None
 
     @property
     def link(self) -> str:
@@ -112,8 +112,8 @@ def _ptp(spec: NetworkSpec) -> Members:
 
 def _below(spec: NetworkSpec) -> Members:
     """Of a link below a device of the host."""
-    members: Members = {"master": spec.master, "mode": spec.mode, "vlanId": spec.vlan_id}
-    return {**{name: value for name, value in members.items() if value}, **_mtu(spec)}
+    members: Members = {"master": spec.master or None, "mode": spec.mode or None, "vlanId": spec.vlan_id}
+    return {**{name: value for name, value in members.items() if value is not None}, **_mtu(spec)}
 
 
 def _mtu(spec: NetworkSpec) -> Members:
@@ -138,6 +138,11 @@ KINDS = {
 # Any other type, such as that of an external plugin, gets its members as they are, from the option conf.
 _OTHER = NetworkKind((), _plain, has_gateway=True)
 _OF_SOME = tuple(dict.fromkeys(option for kind in KINDS.values() for option in kind.options))
+
+
+def may_choose_subnets(kind: str) -> bool:
+    """Whether networks of a type can have any subnet, so that one can be chosen for them."""
+    return KINDS.get(kind, _OTHER).has_gateway
 
 
 def options_of_type(kind: str) -> tuple[str, ...]:
@@ -183,7 +188,7 @@ def read_network_spec(options: Fields) -> NetworkSpec:
         _plugins(options),
         options.text("master", ""),
         options.text("mode", ""),
-        options.integer("vlan_id", 0),
+        options.optional_integer("vlan_id"),
     )
     if internal:
         _check_internal(spec, options)
@@ -309,7 +314,7 @@ def _merged(members: Members, more: Members, where: str) -> Members:
 
 def _subnets(options: Fields, more: Members, kind: str) -> tuple[SubnetSpec, ...]:
     has_ipam = "ipam" in {fold(name) for name in more}
-    has_gateway = KINDS.get(kind, _OTHER).has_gateway
+    has_gateway = may_choose_subnets(kind)
     if not options.has("subnets") and not has_ipam and has_gateway:
         return (SubnetSpec(V4_BITS, where="subnets"),)
     found = tuple(_subnet(*item) for item in options.items("subnets"))

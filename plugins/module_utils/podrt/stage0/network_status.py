@@ -10,6 +10,7 @@ from ..contexts import suppress
 from ..errors import InvalidSpec, PodError, reason_of
 from ..host.files import entries
 from ..net.addresses import V4_BITS, Address
+from ..net.conf import ChosenNet
 from ..net.plan import bridge_of, gateway_holder
 from ..net.reservations import is_lease, lease_dir
 from ..value import Value
@@ -84,7 +85,7 @@ def _status(
     if conf is None or file.problem:
         return NetworkStatus(file, own, problem=file.problem)
     status = NetworkStatus(file, own)
-    problems = list(_drift(conf, own, facts)) if facts else []
+    problems = [*_unjoinable(host, conf), *(_drift(conf, own, facts) if facts else ())]
     if status.ranges:
         try:
             leased = _leased(lease_dir(host.paths, conf))
@@ -92,6 +93,20 @@ def _status(
         except OSError as err:
             problems.append(f"cannot count its leases: {reason_of(err)}")
     return status.replace(problem="; ".join(problems))
+
+
+def _unjoinable(host: Host, conf: NetConf) -> Iterator[str]:
+    """What keeps every pod from joining a network, such as a plugin whose program is missing."""
+    from ..net.network_plan import network_plan
+    from ..net.programs import find_delegates, find_programs
+
+    try:
+        chosen = find_delegates((ChosenNet(conf),), host.paths)
+        network_plan(chosen, (), find_programs(chosen, host.paths))
+    except PodError as err:
+        yield err.message
+    except OSError as err:
+        yield f"cannot look for the programs of its plugins: {reason_of(err)}"
 
 
 def _leased(directory: str) -> tuple[Address, ...]:

@@ -37,7 +37,7 @@ def check_networks(
     replaced: the UUID of a pod that will have released its addresses by then. Returns the families over which it
     publishes ports, as the bits of their addresses.
     """
-    plan = _plan(host, manifest, runspec)
+    plan = plan_of_networks(host, manifest, runspec)
     if plan is None:
         return ()
     _cautions(host, plan)
@@ -48,8 +48,10 @@ def check_networks(
 def _cautions(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
     from ..net.facts import host_facts
     from ..net.network_plan import compare_with_host
+    from ..net.reach import unreached_here
 
-    return compare_with_host(plan, host.ask(host_facts))
+    facts = host.ask(host_facts)
+    return (*compare_with_host(plan, facts), *unreached_here(plan, facts))
 
 
 def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) ->
         *_unjoined_warnings(runspec),
     )
     try:
-        plan = _plan(host, manifest, runspec)
+        plan = plan_of_networks(host, manifest, runspec)
         return (*_cautions(host, plan), *_drop_warnings(host, plan), *others) if plan else others
     except PodError:
         return others
@@ -161,7 +163,8 @@ def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Diff
     )
 
 
-def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | None:
+def plan_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | None:
+    """How a pod would join its networks, None for one without any. Raises InvalidSpec, NotFound, HostFailure."""
     if runspec.host_network or runspec.no_network:
         return None
     from ..net.network_plan import network_plan

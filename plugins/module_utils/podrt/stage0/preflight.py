@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..pod.lifecycle import Pod
+    from ..pod.runspec import RunSpec
 
 _V4 = 32  # bits of an address
 
@@ -47,14 +48,19 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "", families:
                 raise _conflict(protocol, probe, port, "a process of the host")
 
 
-def warnings_of_ports(manifest: PodManifest) -> tuple[str, ...]:
-    """Warnings about host ports that lead nowhere on any host."""
-    if not any(":" in (exposed.host_ip or "") for exposed in manifest.ports):
+def warnings_of_ports(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
+    """Warnings about host ports that lead nowhere on any host; few about networks that the pod cannot join."""
+    if not manifest.ports:
         return ()
-    from ..net.network_plan import unrouted
+    from ..net.reach import unreached, unrouted
     from ..net.rules import forwards_of
+    from .networks import plan_of_networks
 
-    return unrouted(forwards_of(manifest))
+    try:
+        plan = plan_of_networks(host, manifest, runspec)
+    except PodError:
+        return unrouted(forwards_of(manifest))
+    return unreached(plan) if plan else ()
 
 
 def _shown(pod: Pod) -> str:

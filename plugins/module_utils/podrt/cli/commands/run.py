@@ -111,7 +111,7 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
         wanted = None if stage1.is_missing else _with_stage1(stage1, wanted, spec)
     if wanted:
         check_ports(call.host, wanted.manifest)
-        warnings = (*wanted.warnings, *warnings_of_ports(wanted.manifest))
+        warnings = (*wanted.warnings, *warnings_of_ports(call.host, wanted.manifest, wanted.runspec))
         for warning in () if call.options.on("quiet") else warnings:
             call.say(warning)
     yield from ensure_new_pod(wanted, spec.run.name, uuid_saver(call), hand_over, runs=runs)

@@ -27,6 +27,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_
     network_plan,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.programs import PluginPrograms
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.reach import unreached_here
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward, forwards_of
 
@@ -46,6 +47,14 @@ NETS = {
     "far": f'"type": "teleport", {LOCAL}',
     "lease": '"type": "ptp", "ipam": {"type": "whereabouts"}',
     "dhcp": '"type": "ptp", "ipam": {"type": "dhcp"}',
+    "lan": f'"type": "macvlan", "master": "up0", {LOCAL.replace("10.1", "10.7")}',
+    "tag": f'"type": "vlan", "master": "up0", "vlanId": 7, {LOCAL.replace("10.1", "10.8")}',
+    "dev": f'"type": "host-device", "device": "up0", {STATIC}',
+    "out": f'"type": "bridge", "bridge": "br7", "isDefaultGateway": true, {LOCAL}',
+    "both": '"type": "ptp", "ipam": {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}], "ranges": '
+    '[[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00::/64"}]]}',
+    "some": f'"type": "ptp", {LOCAL[:-1]}, "routes": [{{"dst": "192.0.2.0/24"}}]}}',
+    "ra": '"type": "ptp", "acceptRA": true, "ipam": {"type": "host-local", "subnet": "fd00::/64"}',
     "hair": f'"type": "bridge", "bridge": "br7", "hairpinMode": true, {LOCAL.replace("10.1", "10.6")}',
 }
 CONFS = tuple(
@@ -60,6 +69,10 @@ def plan(text: str, *forwards: PortForward) -> NetworkPlan:
     return network_plan(choose(CONFS, parse_requests(text), "networks"), forwards, programs)
 
 
+def warned(wanted: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
+    return (*compare_with_host(wanted, facts), *unreached_here(wanted, facts))
+
+
 def at(host_ip: str) -> PortForward:
     return PortForward("tcp", host_ip, 8080, 80)
 
@@ -70,7 +83,7 @@ def at(host_ip: str) -> PortForward:
 )
 def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believing: str, said: int) -> None:
     facts = HostFacts((("br7", "bridge"), ("br8", "bridge")), (), (believing,))
-    found = compare_with_host(plan(text), facts)
+    found = warned(plan(text), facts)
     assert len(found) == said
     assert all(f"net.ipv6.conf.{believing}.accept_ra" in sentence for sentence in found)
 
@@ -176,8 +189,8 @@ def test_a_pod_on_a_bridge_that_does_not_reach_itself_is_told(
     text: str, forwards: tuple[PortForward, ...], filters: bool, said: int
 ) -> None:
     facts = HostFacts((("br7", "bridge"),), filters_bridges=filters)
-    found = compare_with_host(plan(text, *forwards), facts)
-    assert ["does not reach its own ports through the host" in each for each in found] == [True] * said
+    found = warned(plan(text, *forwards), facts)
+    assert sum("does not reach its own ports through the host" in each for each in found) == said
 
 
 @pytest.mark.parametrize(
@@ -188,8 +201,38 @@ def test_a_pod_on_a_bridge_that_does_not_reach_itself_is_told(
 def test_a_port_on_an_address_that_ipv6_does_not_route_is_told(host_ip: str | None, said: int) -> None:
     facts = HostFacts((("lan", ""),), (("lan", Address.parse("fd01::9"), 64),))
     forward = PortForward("tcp", host_ip and str(Address.parse(host_ip)), 8080, 80)
-    found = compare_with_host(plan("six", forward), facts)
-    assert ["are out of reach: IPv6 routes no packet" in each for each in found] == [True] * said
+    found = warned(plan("six", forward), facts)
+    assert sum("are out of reach: IPv6 routes no packet" in each for each in found) == said
+
+
+@pytest.mark.behaviour("E22")
+@pytest.mark.parametrize(
+    ("text", "host_ip", "said"),
+    [
+        ("lan", None, '"lan" of type macvlan and are out of reach'),
+        ("lan", "127.0.0.1", '"lan" of type macvlan and are out of reach'),
+        ("masq,lan", None, '"masq", whose pods have no route to other hosts: these get no answer; '),
+        ("lan,out", None, ""),
+        ("tag", None, '"tag" of type vlan and are out of reach'),
+        ("dev", None, '"dev" of type host-device and are out of reach'),
+        ("br", None, '"br", whose pods have no route to other hosts: these get no answer; '),
+        ("br", "127.0.0.1", ""),
+        ("ptp", "192.0.2.1", '"ptp", whose pods have no route to other hosts'),
+        ("some", "192.0.2.1", ""),
+        ("both", None, '"both", whose pods have no route to other hosts: these get no answer over IPv6'),
+        ("both", "0.0.0.0", ""),
+        ("both", "::", '"both", whose pods have no route to other hosts: these get no answer; '),
+        ("ra", None, ""),
+    ],
+)
+def test_ports_that_lead_where_no_client_gets_an_answer_are_told(
+    text: str, host_ip: str | None, said: str
+) -> None:
+    wanted = plan(text, PortForward("tcp", host_ip, 8080, 80))
+    facts = HostFacts((("up0", ""),), (("up0", Address.parse("192.0.2.1"), 24),))
+    found = [each for each in warned(wanted, facts) if each.startswith("ports lead to")]
+    assert len(found) == bool(said) and all(said in each for each in found), found
+    assert not [each for each in warned(plan(text), facts) if "ports" in each]
 
 
 @pytest.mark.finding("use-N13")
@@ -287,9 +330,9 @@ def test_a_trunk_cannot_be_isolated() -> None:
 def test_another_address_on_the_interface_of_a_vlan_is_in_the_way_and_none_on_the_bridge() -> None:
     found = plan_of(PluginPrograms(), {"type": "bridge", "isGateway": True, "vlan": 7})
     other = Address.parse("10.1.0.9"), 24
-    assert compare_with_host(found, HostFacts((("cni0", "bridge"),), (("cni0", *other),))) == ()
+    assert warned(found, HostFacts((("cni0", "bridge"),), (("cni0", *other),))) == ()
     with pytest.raises(Conflict, match=r'"cni0\.7" already has an IP address different from 10\.1\.0\.1/24'):
-        compare_with_host(found, HostFacts((("cni0.7", "veth"),), (("cni0.7", *other),)))
+        warned(found, HostFacts((("cni0.7", "veth"),), (("cni0.7", *other),)))
 
 
 @pytest.mark.behaviour("E14")
@@ -317,17 +360,17 @@ def test_interfaces_are_numbered_in_order(text: str, count: int) -> None:
 def test_a_link_that_is_no_bridge_is_in_the_way(name: str) -> None:
     link = {"br": "br7", "plain": "br8"}[name]
     with pytest.raises(Conflict, match="is not a bridge"):
-        compare_with_host(plan(name), HostFacts(((link, "dummy"),)))
-    assert compare_with_host(plan(name), HostFacts(((link, "bridge"),))) == ()
+        warned(plan(name), HostFacts(((link, "dummy"),)))
+    assert warned(plan(name), HostFacts(((link, "bridge"),))) == ()
 
 
 @pytest.mark.finding("review-B7")
 def test_another_address_on_the_bridge_is_in_the_way() -> None:
     held = (("br7", Address.parse("10.2.0.9"), 24),)
     with pytest.raises(Conflict, match=r"already has an IP address different from 10\.2\.0\.1/24"):
-        compare_with_host(plan("br"), HostFacts((("br7", "bridge"),), held))
+        warned(plan("br"), HostFacts((("br7", "bridge"),), held))
     right = (("br7", Address.parse("10.2.0.1"), 24),)
-    assert compare_with_host(plan("br"), HostFacts((("br7", "bridge"),), right)) == ()
+    assert warned(plan("br"), HostFacts((("br7", "bridge"),), right)) == ()
 
 
 @pytest.mark.parametrize(
@@ -348,7 +391,7 @@ def test_subnets_that_overlap_are_told(
     text: str, links: tuple[tuple[str, str], ...], addresses: tuple[tuple[str, str, int], ...], said: str
 ) -> None:
     held = tuple((link, Address.parse(address), prefix) for link, address, prefix in addresses)
-    found = compare_with_host(plan(text), HostFacts(links, held))
+    found = warned(plan(text), HostFacts(links, held))
     assert bool(found) is bool(said)
     assert all(said in sentence for sentence in found)
 
@@ -360,4 +403,5 @@ def test_subnets_that_overlap_are_told(
 )
 def test_a_port_on_an_address_that_is_not_the_hosts_is_told(host_ip: str, said: bool) -> None:
     facts = HostFacts((("lan", ""),), (("lan", Address.parse("192.0.2.1"), 24),))
-    assert bool(compare_with_host(plan("ptp", at(host_ip)), facts)) is said
+    found = warned(plan("ptp", at(host_ip)), facts)
+    assert any("is not an address of this host" in each for each in found) is said

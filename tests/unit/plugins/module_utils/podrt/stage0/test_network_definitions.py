@@ -150,6 +150,33 @@ def test_one_of_another_file_of_the_same_name_goes_too(stage0: Stage0Lab) -> Non
     assert not undefine(stage0)[0].changed
 
 
+@pytest.mark.parametrize(
+    ("options", "unread"),
+    [
+        ({"conf": {"vlna": 5}}, ["conf.vlna"]),
+        ({"conf": {"VLAN": 5, "promiscmode": False, "mtu": 0, "disableCheck": True}}, []),
+        ({"conf": {"ipam": {"dataDri": "/x", "DataDir": "/y"}}}, ["conf.ipam.dataDri"]),
+        ({"conf": {"vlanTrunk": [{"id": 7, "if": 8}]}}, ["conf.vlanTrunk[0].if"]),
+        ({"conf": {"capabilities": {"ips": True}, "runtime": {"a": [1]}}}, ["conf.runtime"]),
+        ({"plugins": [{"type": "tuning", "sysctl": {}, "mut": 5}]}, ["plugins[0].mut"]),
+        ({"plugins": [{"type": "portmap", "masqAll": False}], "conf": {"x": None}}, ["conf.x"]),
+        ({"type": "ptp", "conf": {"vlan": 5}}, ["conf.vlan"]),
+        ({"type": "far", "conf": {"anything": 5}}, []),
+        ({"subnets": [], "conf": {"ipam": {"type": "far", "pool": 5}, "mtv": 1}}, ["conf.mtv"]),
+    ],
+)
+def test_a_member_that_nothing_reads_is_told(
+    stage0: Stage0Lab, options: dict[str, Any], unread: list[str]
+) -> None:
+    program = pathlib.Path(stage0.paths.plugin_dirs[0], "far")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.touch(0o755)
+    for _again in range(2):
+        _outcome, defined = define(stage0, **options)
+        said = [f'nothing reads {each} of network "br", so it has no effect' for each in unread]
+        assert [each for each in defined.warnings if each.startswith("nothing reads")] == said
+
+
 class TestRoom:
     """What a network may not take."""
 
@@ -205,6 +232,34 @@ class TestRoom:
         with pytest.raises(Conflict, match="eth0"):
             define(stage0, master="eth1", **options)
         assert define(stage0, master="eth0", **options)[0].changed
+
+    def test_networks_in_vlans_of_their_own_share_a_bridge(self, stage0: Stage0Lab) -> None:
+        seven: dict[str, Any] = {"name": "seven", "bridge": "shared0", "subnets": ["10.82.0.0/24"]}
+        define(stage0, conf={"vlan": 7}, **seven)
+        other: dict[str, Any] = {"name": "eight", "bridge": "shared0", "subnets": ["10.81.0.0/24"]}
+        for more in ({}, {"vlan": 7}, {"vlanTrunk": [{"id": 8}]}):
+            with pytest.raises(Conflict, match='that of network "seven"') as caught:
+                define(stage0, conf=more, **other)
+            assert "a VLAN of its own" in caught.value.hint
+        assert define(stage0, conf={"vlan": 8}, **other)[0].changed
+        assert not define(stage0, conf={"vlan": 7}, **seven)[0].changed
+
+    @pytest.mark.parametrize("kind", ["macvlan", "ipvlan"])
+    def test_networks_of_one_lan_share_its_subnet(self, stage0: Stage0Lab, kind: str) -> None:
+        half = {"subnet": "192.0.2.0/24", "gateway": "192.0.2.254"}
+        low = {**half, "range_start": "192.0.2.10", "range_end": "192.0.2.19"}
+        high = {**half, "range_start": "192.0.2.20", "range_end": "192.0.2.29"}
+        define(stage0, name="low", type=kind, master="eth0", subnets=[low])
+        for options in (
+            {"type": kind, "master": "eth0", "subnets": [half]},
+            {"type": kind, "master": "eth0", "subnets": [{**high, "range_start": "192.0.2.19"}]},
+            {"type": kind, "master": "eth1", "subnets": [high]},
+            {"type": "vlan", "vlan_id": 7, "master": "eth0", "subnets": [high]},
+        ):
+            with pytest.raises(Conflict, match='in use by network "low"') as caught:
+                define(stage0, name="high", **options)
+            assert "auto" not in caught.value.hint and "same type and master" in caught.value.hint
+        assert define(stage0, name="high", type=kind, master="eth0", subnets=[high])[0].changed
 
     @pytest.mark.parametrize(
         ("options", "where"),

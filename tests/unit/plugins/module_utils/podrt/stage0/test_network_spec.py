@@ -77,6 +77,8 @@ def conf(**options: Any) -> dict[str, Any]:
         ({"type": "macvlan", "subnets": ["auto"]}, "subnets[0]"),
         ({"type": "macvlan", "subnets": None}, "subnets"),
         ({"type": "ipvlan", "vlan_id": 5}, "vlan_id"),
+        ({"type": "vlan", "master": "eth0"}, "vlan_id"),
+        ({"type": "vlan", "master": "eth0", "vlan_id": -1}, "vlan_id"),
         ({"internal": True, "ip_masq": True}, "ip_masq"),
         ({"internal": True, "default_route": True}, "default_route"),
         ({"internal": True, "routes": [{"dst": "10.9.0.0/16"}]}, "routes"),
@@ -234,7 +236,8 @@ def test_links_below_a_device_of_the_host_have_its_way_out() -> None:
             "routes": [{"dst": "0.0.0.0/0"}],
         },
     }
-    assert conf(type="vlan", master="eth0", vlan_id=7)["vlanId"] == 7
+    for number in (0, 7):
+        assert conf(type="vlan", master="eth0", vlan_id=number)["vlanId"] == number
 
 
 def test_addresses_may_come_from_something_else() -> None:

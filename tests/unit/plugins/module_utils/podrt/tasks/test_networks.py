@@ -151,3 +151,20 @@ def test_a_damaged_pod_does_not_keep_a_network_from_being_told(lab: Stage0Lab) -
         ("b", []),
         ("c", ["10.78.0.2"]),
     ]
+
+
+def test_a_network_that_no_pod_can_join_says_why(lab: Stage0Lab) -> None:
+    ipam = {"type": "host-local", "subnet": "10.79.0.0/24"}
+    for name, members in (
+        ("far", {"type": "teleport", "ipam": ipam}),
+        ("lease", {"type": "bridge", "bridge": "br7", "ipam": {"type": "whereabouts"}}),
+        ("late", {"type": "flannel"}),
+        ("lone", {"type": "tuning"}),
+    ):
+        write(net_d(lab), f"60-{name}.conf", {"name": name, **members})
+    far, late, lease, lone = (info(lab, name)[0]["problem"] for name in ("far", "late", "lease", "lone"))
+    assert far.startswith('Could not find plugin "teleport" for network "far"; looked in ')
+    assert lease.startswith('Could not find plugin "whereabouts"')
+    assert "which flannel has not written" in late
+    assert lone.endswith("needs one before it that makes an interface")
+    assert [each["problem"] for each in info(lab, "br", "default", "default-restricted")] == [""] * 3
