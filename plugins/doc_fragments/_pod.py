@@ -619,6 +619,7 @@ options:
       - The networks to join, by name, with arguments such as V(default:IP=172.16.28.9), a MAC address or the name of the
         interface.
       - V(host) shares the network of the host. V(none) is a loopback interface only.
+      - An empty list means V([default]), as if the option were left out.
     type: list
     elements: str
     default: [default]

@@ -34,7 +34,8 @@ options:
     default: started
   port:
     description:
-      - The port for queries. Apps of pods that run already keep the URL with the port of before.
+      - The port for queries. Apps of pods that run already keep the URL with the port of before. The
+        task warns of these pods when it changes something.
     type: int
     default: 18112
   enabled:

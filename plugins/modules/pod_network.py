@@ -166,7 +166,9 @@ options:
       - Whether pods of the network are kept from one another, for O(type=bridge). They reach the host and what is beyond it,
         and of the network's own subnets the gateway alone. None of them can take the address of another, whatever frames
         it sends.
-      - Ports that a pod publishes are open to the others as to everybody.
+      - Ports that a pod publishes are open to the others as to everybody, unless the host has the module C(br_netfilter) and
+        C(net.bridge.bridge-nf-call-iptables) is 1, as with docker. Connections of the others to them, and of a pod to its
+        own, then time out.
     type: bool
     default: false
   open_firewalls:

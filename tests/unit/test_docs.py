@@ -37,9 +37,10 @@ COLLECTION = "stagecraft.pods."
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^( *)\.\. code-block:: (\w+)\n\n((?:\1 +\S.*\n|\s*\n)+)", re.MULTILINE)
 Options = dict[str, dict[str, Any]]
-# Messages that the code puts together from words.
+# Messages that the code puts together from words, or that are the kernel's.
 COMPOSED = {"user not found", "group not found", "is currently running", "is not an image: it has no manifest",
-            "is not an image: it has no rootfs", "error looking up", "Unable to open"}  # fmt: skip
+            "is not an image: it has no rootfs", "error looking up", "Unable to open",
+            "no space left on device", "read-only file system"}  # fmt: skip
 
 
 def blocks(path: pathlib.Path, language: str) -> list[str]:

@@ -251,6 +251,7 @@ NAMES_OF_ITS_OWN = {
     "host/host.py": "a file of podrt in the directory of a runtime",
     "bundle.py": "the runtime's own file of compiled modules",
     "compiling.py": "the runtime's own files, while it is installed",
+    "errors.py": "how a data directory is told from others, wherever it is",
     "stage1/inside/program.py": "the runtime's own files, where nothing of it is imported",
 }
 # What else begins so is of the kernel, or of a URL.

@@ -22,9 +22,9 @@ _CURES = {
     errno.ENFILE: "the host has too many files open: see sysctl fs.file-max",
     errno.EFBIG: "this process may not write larger files: raise its limit, as with ulimit -f",
     errno.ENOMEM: "the host, or the control group of this process, is short of memory",
-    errno.ENOSPC: "make room on that file system: podctl image gc removes what no pod uses",
+    errno.ENOSPC: "make room on that file system",
     errno.EDQUOT: "the quota of that file system is used up",
-    errno.EROFS: "that file system is read-only: remount it, or choose another data directory",
+    errno.EROFS: "that file system is read-only: remount it, or choose another directory",
 }
 
 
@@ -74,7 +74,19 @@ def reason_of(err: OSError | PodError) -> str:
 
 def hint_for_errno(err: OSError) -> str:
     """The hint for a reason of the kernel, "" if it depends on the attempt."""
-    return _CURES.get(err.errno or 0, "")
+    cure = _CURES.get(err.errno or 0, "")
+    if err.errno == errno.ENOSPC and isinstance(err.filename, str) and _is_of_data(err.filename):
+        return f"{cure}: podctl image gc removes what no pod uses"
+    return cure
+
+
+def _is_of_data(path: str) -> bool:
+    """Whether a path is in a data directory, wherever that is: one above it has the store and the pods."""
+    while os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+        if os.path.isdir(f"{path}/cas") and os.path.isdir(f"{path}/pods"):
+            return True
+    return False
 
 
 class PodError(Exception):

@@ -51,6 +51,9 @@ MISTAKES: tuple[tuple[dict[str, Any], str], ...] = (
         'pods, entry "a": there is another entry of this name',
     ),
     ({"pods": [{"environment": {"A": CANARY}}]}, "pods[0]: an entry needs a name"),
+    ({"pod_networks": {"name": CANARY}}, "pod_networks: it has to be a list of entries"),
+    ({"pod_images": CANARY}, "pod_images: it has to be a list of entries"),
+    ({"pods": 7}, "pods: it has to be a list of entries"),
     ({"pod_volumes": [{"name": "a", "mode": 420}]}, 'pod_volumes, entry "a": the mode must be a string'),
 )
 

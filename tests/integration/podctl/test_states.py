@@ -135,6 +135,20 @@ def test_a_list_has_a_row_for_each_app_and_columns_between_tabs(pods: PodHost) -
     assert "example.com/busybox:1.0" in pods.ok("list")
 
 
+@pytest.mark.finding("trial7-F6")
+def test_a_pod_that_has_ended_is_not_shown_as_running_while_it_is_collected(pods: PodHost) -> None:
+    uuid = pods.ok("prepare", "--quiet", pods.image, "--exec=/bin/sleep", "--", "1000")
+    pods.ok("run-prepared", "--detach", "--net=none", uuid)
+    assert pods.state(uuid) == "running"
+    pods.ok("stop", uuid)
+    pods.wait(uuid)
+    with locked(place(pods, uuid, "run")):
+        assert pods.state(uuid) == "exited"
+        assert "\texited\t" in pods.ok("list", "--full", "--no-legend")
+        assert pods.podctl("rm", uuid).status != 0  # the lock means what it did
+    pods.ok("rm", uuid)
+
+
 @pytest.mark.behaviour("A32", "A38")
 def test_a_pod_that_cannot_be_read_is_told_of_below_the_others(pods: PodHost) -> None:
     broken, good = (pods.ok("prepare", "--quiet", pods.image) for _each in range(2))

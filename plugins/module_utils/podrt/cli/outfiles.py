@@ -34,7 +34,7 @@ def write_file(call: Call, place: str, exists: str, write: Callable[[int], None]
         target = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
         try:
             write(target)
-            os.fsync(target)
+            files.sync(target)
         finally:
             os.close(target)
         files.rename_synced(aside, place)
@@ -45,7 +45,8 @@ def aside_of(place: str) -> Iterator[str]:
     """A new path beside one that is to appear whole; what is still there at the end is removed."""
     path = f"{place}.{os.urandom(6).hex()}.tmp"
     try:
-        yield path
+        with files.naming(place, path):
+            yield path
     except FileNotFoundError as err:
         raise NotFound(f"cannot write {place}: no such file or directory", "make its directory") from err
     except OSError as err:

@@ -77,8 +77,13 @@ def _open_or_make(above: int, name: str, mode: int | None) -> int:
 def path_beneath(path: str, base: str) -> Iterator[str]:
     """A path to the same file through a descriptor of its directory, see open_beneath."""
     fd = open_beneath(os.path.dirname(path), base)
+    safe = f"/proc/self/fd/{fd}/{os.path.basename(path)}"
     try:
-        yield f"/proc/self/fd/{fd}/{os.path.basename(path)}"
+        yield safe
+    except OSError as err:
+        if err.filename == safe:
+            err.filename = path
+        raise
     finally:
         os.close(fd)
 
@@ -101,26 +106,48 @@ def replacing(path: str, mode: int, *, even_directory: bool = False) -> Iterator
     even_directory: whether it takes that of a directory, too. Raises OSError.
     """
     aside = f"{path}.{os.urandom(6).hex()}.tmp"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
+    with naming(path, aside):
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            yield fd
-            os.fchmod(fd, mode)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        try:
-            os.rename(aside, path)
-        except IsADirectoryError:
-            if not even_directory:
-                raise
-            remove_tree(path)
-            os.rename(aside, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(aside)
-        raise
+            try:
+                yield fd
+                os.fchmod(fd, mode)
+                sync(fd)
+            finally:
+                os.close(fd)
+            try:
+                os.rename(aside, path)
+            except IsADirectoryError:
+                if not even_directory:
+                    raise
+                remove_tree(path)
+                os.rename(aside, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(aside)
+            raise
     sync_dir(os.path.dirname(path))
+
+
+@contextmanager
+def naming(path: str, aside: str) -> Iterator[None]:
+    """Name in errors the file that is written, not what is in its place until it is whole, see blame."""
+    try:
+        yield
+    except OSError as err:
+        if isinstance(err.filename, str) and os.path.basename(err.filename) == os.path.basename(aside):
+            err.filename = path
+        raise
+
+
+def blame(err: OSError, fd: int) -> None:
+    """Name a file of a file system in an error that names none, as those of write(2)."""
+    if err.filename is not None:
+        return
+    with suppress(OSError):
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if path.startswith("/") and not path.endswith(" (deleted)"):
+            err.filename = path
 
 
 def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE, *, synced: bool = False) -> None:
@@ -133,7 +160,7 @@ def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE, *, synced: bool 
         os.fchmod(fd, mode)  # regardless of the caller's umask
         write_all(fd, data)
         if synced:
-            os.fsync(fd)
+            sync(fd)
     finally:
         os.close(fd)
 
@@ -150,10 +177,23 @@ def write_new_beneath(path: str, base: str, data: bytes, mode: int, owner: int |
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Repeat write(2) until all is written."""
+    """Repeat write(2) until all is written. Its errors have the path of the file."""
     view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    try:
+        while view:
+            view = view[os.write(fd, view) :]
+    except OSError as err:
+        blame(err, fd)
+        raise
+
+
+def sync(fd: int) -> None:
+    """fsync(2), which a file system without room may refuse. Its errors have the path of the file."""
+    try:
+        os.fsync(fd)
+    except OSError as err:
+        blame(err, fd)
+        raise
 
 
 def write_kernel(path: str, text: str) -> None:
@@ -169,7 +209,7 @@ def sync_dir(path: str) -> None:
     """Sync a directory, so that the renames in it are on disk."""
     fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        sync(fd)
     finally:
         os.close(fd)
 

@@ -74,7 +74,9 @@ def _listening(port: int) -> tuple[socket.socket, ...]:
             if found:
                 continue  # IPv6 is switched off
             raise HostFailure.of(
-                f"cannot listen on port {port}", err, "choose another --listen-port"
+                f"cannot listen on port {port}",
+                err,
+                "choose another one: port of the module, --listen-port of podctl",
             ) from err
         found.append(made)
     return tuple(found)

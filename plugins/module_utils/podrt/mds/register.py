@@ -159,7 +159,8 @@ def _asked(
 def _unreachable(paths: Paths, why: str) -> Unreachable:
     return Unreachable(
         f"could not reach the metadata service. {paths.mds_socket}: {why}",
-        "start it with podctl metadata-service or the module pod_metadata_service, or take --mds-register out",
+        "start it with podctl metadata-service or the module pod_metadata_service, "
+        "or leave mds_register (--mds-register) out",
         path=paths.mds_socket,
     )
 

@@ -8,11 +8,13 @@ import _signal
 import os
 
 from ..contexts import suppress
-from ..errors import HostFailure, Unsupported
+from ..errors import HostFailure, Unsupported, first_of
 from ..host.locks import try_lock
 from ..host.reading import read_number
+from ..mds import registration
 from ..mds.register import service_facts
 from ..mds.registration import PORT
+from ..pod import documents
 from ..value import Value
 from . import metadata_units
 from .change import Change, Difference
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..host.host import Host
+    from ..host.programs import Completed
     from ..mds.registration import ServiceFacts
     from .change import Plan
 
@@ -31,6 +34,9 @@ _SUBJECT = "the metadata service"
 # Seconds for a start and for an end, which take a fraction of one.
 _SECONDS = 30.0
 _POLL_SECONDS = 0.02
+# How podctl begins its lines, and that of a hint.
+_PREFIX, _HINT = "metadata-service: ", "hint: "
+_MOST_NAMES = 10
 _UNITS = {"absent": "playbook", "outdated": "runtime", "edited": "drift", "not loaded": "drift"}
 
 
@@ -85,6 +91,28 @@ def ensure_service(host: Host, spec: ServiceSpec) -> Plan[None]:
     differences = tuple(_of_process(host, spec, facts))
     if differences:
         yield ConvergeProcess(_SUBJECT, differences, spec)
+
+
+def warnings_of_ports(host: Host, spec: ServiceSpec) -> tuple[str, ...]:
+    """A warning of the pods that run with the URL of a service on another port, which stays in their apps."""
+    if not spec.runs:
+        return ()
+    names = sorted(
+        documents.read_outline(pod.dir).name or pod.uuid
+        for pod, found in registration.running(host.paths)
+        if _port_in(found.url) not in ("", str(spec.port))
+    )
+    if not names:
+        return ()
+    return (
+        f"apps do not find the metadata service on its new port {spec.port} until their pods are started again: "
+        f"{first_of(names, _MOST_NAMES)}",
+    )
+
+
+def _port_in(url: str) -> str:
+    """The port of a URL as registration.public_url writes it."""
+    return url.rpartition("/")[0].rpartition(":")[2]
 
 
 def _of_process(host: Host, spec: ServiceSpec, facts: ServiceFacts | None) -> Iterator[Difference]:
@@ -178,7 +206,17 @@ def _start(host: Host, port: int) -> None:
     argv = (*host.podctl, "metadata-service", f"--listen-port={port}", "--detach")
     done = host.programs(argv, seconds=_SECONDS, called="podctl metadata-service")
     if done.status != 0:
-        raise HostFailure(f"cannot start the metadata service: {done.complaint}", f"see {host.paths.mds_log}")
+        reason, hint = _reason_in(done)
+        raise HostFailure(f"cannot start the metadata service: {reason}", hint)
+
+
+def _reason_in(done: Completed) -> tuple[str, str]:
+    """What podctl has said last, which is why it failed, and its hint. It has a log only once it serves."""
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    told = [line.removeprefix(_PREFIX) for line in lines]
+    hints = [line.removeprefix(_HINT) for line in told if line.startswith(_HINT)]
+    reasons = [line for line in told if not line.startswith(_HINT)]
+    return (reasons or [done.complaint])[-1], (hints or [""])[-1]
 
 
 def _end(host: Host) -> None:

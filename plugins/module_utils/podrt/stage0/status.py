@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 
 from ..errors import PodError, reason_of
+from ..host.reading import kernel_text_or, read_number
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
-from ..pod.runspec import RESTART
+from ..pod.runspec import FLY, RESTART
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_INCOMPLETE = (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE)
+# Those that lack documents by nature.
+_INCOMPLETE = (
+    PodState.EMBRYO,
+    PodState.PREPARING,
+    PodState.ABORTED_PREPARE,
+    PodState.EXITED_DELETING,
+    PodState.DELETING,
+)
 _STARTED = (
     PodState.RUNNING,
     PodState.EXITED,
@@ -33,6 +41,9 @@ _STARTED = (
     PodState.EXITED_DELETING,
     PodState.DELETING,
 )
+_DEAD = ("Z", "X")
+# A pod can move from state to state while it is read.
+_LOOKS = 8
 LISTED = ("run", "exited-garbage", "prepare", "prepared")
 
 
@@ -107,7 +118,7 @@ def list_pods(host: Host, state_dirs: tuple[str, ...] = LISTED) -> tuple[PodStat
     statuses = []
     for pod in walk(host.paths, state_dirs):
         try:
-            statuses.append(shown_status(pod))
+            statuses.append(shown_status(host, pod))
         except PodError:
             continue  # removed meanwhile
     return tuple(status for status in statuses if status.state not in (PodState.EMBRYO, PodState.GARBAGE))
@@ -115,7 +126,10 @@ def list_pods(host: Host, state_dirs: tuple[str, ...] = LISTED) -> tuple[PodStat
 
 def read_status(pod: Pod) -> PodStatus:
     """The status of a pod; each document that cannot be read is a problem. Raises NotFound when the pod is gone."""
-    state = pod.state()
+    return _read_as(pod, pod.state())
+
+
+def _read_as(pod: Pod, state: PodState) -> PodStatus:
     problems: list[str] = []
     manifest = _read(problems, "pod manifest", state, lambda: documents.read_manifest(pod.dir))
     runspec = _read(problems, "run spec", state, lambda: documents.read_runspec(pod.dir))
@@ -137,12 +151,43 @@ def read_status(pod: Pod) -> PodStatus:
     )
 
 
-def shown_status(pod: Pod) -> PodStatus:
-    """The status of a pod with what is for people alone. Raises NotFound when the pod is gone."""
+def shown_status(host: Host, pod: Pod) -> PodStatus:
+    """The status of a pod with what is for people alone. Raises NotFound when the pod is gone.
+
+    It is read again if the pod changes meanwhile, so that one that is being removed is not taken for a damaged one.
+    """
+    for _look in range(_LOOKS):
+        state = pod.state()
+        ended = state is PodState.RUNNING and _has_ended(host, pod)
+        status = _read_as(pod, PodState.EXITED if ended else state)
+        if pod.state() is state:
+            break
+    if status.state is not PodState.RUNNING:
+        return status
     from ..pod.freezer import is_paused  # no plan asks for it
 
-    status = read_status(pod)
-    return status.replace(paused=status.state is PodState.RUNNING and is_paused(pod.dir))
+    return status.replace(paused=is_paused(pod.dir))
+
+
+def _has_ended(host: Host, pod: Pod) -> bool:
+    """Whether the first process of a pod in run is gone, so that who holds its lock collects or replaces the pod.
+
+    Of a fly pod, processes of the app may hold the lock longer than the first one. Raises nothing.
+    """
+    try:
+        pids = [read_number(path, beneath=pod.dir.path) for path in (pod.dir.pid, pod.dir.ppid)]
+    except (OSError, PodError):
+        return False
+    known = [pid for pid in pids if pid]
+    if not known or any(host.ask(is_alive, pid) for pid in known):
+        return False
+    return documents.kind_of(pod.dir) != FLY
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this PID that is no zombie."""
+    words = kernel_text_or(f"/proc/{pid}/stat", "").rpartition(")")[2].split()
+    return bool(words) and words[0] not in _DEAD
 
 
 def _read(problems: list[str], what: str, state: PodState, read: Callable[[], T]) -> T | None:

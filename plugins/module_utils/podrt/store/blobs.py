@@ -228,7 +228,7 @@ def _kept(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
                 files.write_all(file.fileno(), chunk)
             yield chunk
         with _writing():
-            os.fsync(file.fileno())
+            files.sync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -139,9 +139,7 @@ class Extraction:
             else:
                 for block in reader.blocks():
                     digest.update(block)
-                    written = os.write(fd, block)
-                    if written < len(block):
-                        write_all(fd, block[written:])
+                    write_all(fd, block)
             os.fchown(fd, entry.uid, entry.gid)
             if entry.xattrs:
                 _set_xattrs(fd, entry)

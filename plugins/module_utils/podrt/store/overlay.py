@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 
-from ..host.files import remove_tree
+from ..host.files import blame, remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,7 +180,11 @@ def _copy_file(
 
 def _copy_content(source: int, target: int, size: int) -> None:
     while size > 0:
-        copied = os.sendfile(target, source, None, min(size, 1 << 30))
+        try:
+            copied = os.sendfile(target, source, None, min(size, 1 << 30))
+        except OSError as err:
+            blame(err, target)
+            raise
         if not copied:
             return
         size -= copied

@@ -59,7 +59,7 @@ def _put(paths: Paths, digest: str, begin: int, data: bytes) -> None:
     try:
         os.lseek(fd, begin, os.SEEK_SET)
         files.write_all(fd, data)
-        os.fsync(fd)
+        files.sync(fd)
     finally:
         os.close(fd)
     # Another process may have put the image into the store, and removed all this.

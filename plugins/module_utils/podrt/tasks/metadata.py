@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..errors import InvalidSpec
 from ..mds.registration import PORT
 from ..stage0.change import converge, naming_changes
-from ..stage0.metadata import STATES, ServiceSpec, ensure_service, read_service
+from ..stage0.metadata import STATES, ServiceSpec, ensure_service, read_service, warnings_of_ports
 from .results import outcome_result
 
 TYPE_CHECKING = False
@@ -21,12 +21,14 @@ _PORTS = 1 << 16
 
 def pod_metadata_service(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     """Converge the service. Raises PodError."""
-    outcome, _none = converge(host, ensure_service(host, _spec(options)), apply=not check)
+    spec = _spec(options)
+    outcome, _none = converge(host, ensure_service(host, spec), apply=not check)
     with naming_changes(outcome.to_json(), "cannot look at the metadata service"):
         found = read_service(host)
+        stale = warnings_of_ports(host, spec) if outcome.changed else ()
     return {
         **outcome_result(outcome),
-        "warnings": list(outcome.foreseen),
+        "warnings": [*outcome.foreseen, *stale],
         "service": _shown(host, found),
     }
 

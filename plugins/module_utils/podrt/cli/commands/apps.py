@@ -19,7 +19,7 @@ from ...stage0.manifest import BeyondDefaults, Preparation, build_manifest
 from ...stage0.operations import ensure_new_pod
 from ...stage0.replaced import settle_if_left
 from ...stage0.spec import PodSpec
-from ...stage0.status import read_status
+from ...stage0.status import shown_status
 from ...stage1.entries import apps_of
 from ..appflags import MNT_VOLUME
 from ..flags import Given, UsageError, Words
@@ -206,7 +206,7 @@ def _on_app(call: Call, what: str, do: Callable[[Pod, str], None]) -> int:
 def list_apps(call: Call) -> int:
     """List the apps of a pod."""
     with resolve(call, only_argument(call, "UUID")) as pod:
-        found = read_status(pod)
+        found = shown_status(call.host, pod)
     rows = [] if call.options.on("no-legend") else [["NAME", "STATE"]]
     sys.stdout.write(table(rows + [[app.name, app.state] for app in found.apps]))
     return 0
@@ -215,7 +215,7 @@ def list_apps(call: Call) -> int:
 def status(call: Call) -> int:
     """Print the status of an app."""
     with resolve(call, only_argument(call, "UUID")) as pod:
-        found = read_status(pod)
+        found = shown_status(call.host, pod)
     app = _found(found, call.options.text("app"))
     how = call.options.text("format")
     if how:

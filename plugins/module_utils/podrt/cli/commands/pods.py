@@ -70,7 +70,7 @@ def status(call: Call) -> int:
         if wait is not None:
             _wait(pod, wait, _has_ended)
         documents.await_pid(pod)
-        found = shown_status(pod)
+        found = shown_status(call.host, pod)
     how = call.options.text("format")
     if how:
         call.tell_json(pod_json(found, call.host.paths), how)

@@ -20,8 +20,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files i
     make_dirs_beneath,
     path_beneath,
     remove_tree,
+    write_all,
     write_atomically,
     write_new,
+    write_new_beneath,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
     in_child,
@@ -176,3 +178,44 @@ def test_a_mount_is_an_error_and_keeps_what_it_shows(tmp_path: pathlib.Path, kin
 
     in_child(work)
     assert (shown / "kept").read_text() == "x"
+
+
+@pytest.mark.finding("trial7-F13")
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+@pytest.mark.parametrize("how", ["new", "whole", "beneath", "stream"])
+def test_a_full_disk_is_told_with_the_path(tmp_path: pathlib.Path, how: str) -> None:
+    data = bytes(1 << 20)
+
+    def body() -> None:
+        privately()
+        syscalls.mount("small", str(tmp_path), "tmpfs", 0, "size=64k")
+        path = f"{tmp_path}/file"
+        with pytest.raises(OSError, match="No space left") as full:
+            if how == "new":
+                write_new(path, data)
+            elif how == "whole":
+                write_atomically(path, data)
+            elif how == "beneath":
+                write_new_beneath(path, str(tmp_path), data, 0o600)
+            else:
+                with open(path, "wb", buffering=0) as file:
+                    write_all(file.fileno(), data)
+        assert full.value.filename == path
+        assert how != "whole" or os.listdir(tmp_path) == []
+        syscalls.mount("", str(tmp_path), "", syscalls.MS_REMOUNT | syscalls.MS_RDONLY, "")
+        with pytest.raises(OSError, match="Read-only") as refused:
+            write_atomically(path, b"")
+        assert refused.value.filename == path
+
+    in_child(body)
+
+
+def test_what_is_no_file_of_a_file_system_has_no_path() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with pytest.raises(BrokenPipeError) as broken:
+            write_all(writer, b"x")
+    finally:
+        os.close(writer)
+    assert broken.value.filename is None

@@ -108,8 +108,9 @@ def test_a_pod_is_registered_and_asks(service: Service) -> None:
 def test_a_service_that_is_missing_is_a_failure(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(register.time, "sleep", pauses.append)
-    with pytest.raises(Unreachable, match=r"^could not reach the metadata service\."):
+    with pytest.raises(Unreachable, match=r"^could not reach the metadata service\.") as refused:
         register.check_reachable(paths)
+    assert "mds_register (--mds-register)" in refused.value.hint  # of a task, and of podctl
     with running_pod(paths) as pod:
         with pytest.raises(Unreachable, match=r"^could not reach the metadata service\."):
             register.register(paths, registrant(pod))

@@ -22,6 +22,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.rights import rights_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.strays import find_strays
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.drift import is_process
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.status import is_alive
 
 
 class FakeKernel:
@@ -42,6 +43,7 @@ class FakeKernel:
             find_strays: (),
             rights_of: (),
             is_process: True,
+            is_alive: True,
         }
 
     def __call__(self, question: Callable[..., Any], *_args: Any, **_named: Any) -> Any:

@@ -5,18 +5,23 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import NotFound
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import PodState
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.status import (
     AppStatus,
     PodStatus,
+    is_alive,
     list_pods,
     read_status,
+    shown_status,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     ID,
@@ -155,3 +160,66 @@ def test_a_pod_that_is_gone_is_not_found(stage0: Stage0Lab) -> None:
         pod.discard()
         with pytest.raises(NotFound, match="is gone"):
             read_status(pod)
+
+
+@pytest.mark.finding("trial7-F6")
+def test_a_pod_without_a_process_is_shown_as_exited_while_another_process_holds_its_lock(
+    stage0: Stage0Lab,
+) -> None:
+    uuid = stage0.running("web")
+    [shown] = list_pods(stage0.host)
+    assert shown.state is PodState.RUNNING
+    stage0.kernel.answers[is_alive] = False
+    [shown] = list_pods(stage0.host)
+    assert (shown.uuid, shown.name, shown.state, shown.problem) == (uuid, "web", PodState.EXITED, "")
+    assert [app.state for app in shown.apps] == ["unknown"]
+    assert status(stage0, uuid).state is PodState.RUNNING  # plans go by the lock alone
+    pathlib.Path(stage0.paths.pod("run", uuid).pid).unlink()  # one that is being started
+    [shown] = list_pods(stage0.host)
+    assert shown.state is PodState.RUNNING
+
+
+@pytest.mark.finding("trial7-F6")
+def test_a_pod_that_is_removed_while_it_is_looked_at_is_no_problem(
+    stage0: Stage0Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = stage0.make("web", "run")
+    read = documents.read_manifest
+
+    def removed(place: PodDir) -> PodManifest:
+        """As a collector that is faster than who reads: it moves the pod, and then removes a document at a time."""
+        with lifecycle.open_pod(stage0.paths, uuid) as pod:
+            if pod.state_dir == "run":
+                pod.move("exited-garbage")
+            else:
+                os.unlink(pod.dir.manifest)
+                pod.move("garbage")
+                pod.discard()
+        return read(place)
+
+    monkeypatch.setattr(documents, "read_manifest", removed)
+    assert list_pods(stage0.host) == ()
+
+
+@pytest.mark.finding("trial7-F6")
+def test_a_pod_that_is_being_deleted_lacks_documents(stage0: Stage0Lab) -> None:
+    uuid = stage0.make("web", "exited-garbage")
+    with lifecycle.open_pod(stage0.paths, uuid) as pod, lifecycle.open_pod(stage0.paths, uuid) as other:
+        assert other.lock()
+        os.unlink(pod.dir.manifest)
+        os.unlink(pod.dir.runspec)
+        found = shown_status(stage0.host, pod)
+        assert (found.state, found.problem) == (PodState.EXITED_DELETING, "")
+        other.close()
+        assert "no pod manifest" in shown_status(stage0.host, pod).problem
+
+
+def test_a_zombie_is_not_alive() -> None:
+    assert is_alive(os.getpid())
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(child)
+    os.waitpid(child, 0)
+    assert not is_alive(child)

@@ -27,19 +27,32 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.programs import Completed
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.register import service_facts
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.register import (
+    register,
+    service_facts,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.units import started_runtimes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.metadata import pod_metadata_service
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.mds.mdslab import RUNTIME
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.mds.mdslab import (
+    RUNTIME,
+    registrant,
+    running_pod,
+)
 
 _PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
+from podrt.cli.call import complain, say
+from podrt.errors import PodError
 from podrt.host.host import Host
 from podrt.host.paths import Paths
 from podrt.mds.process import serve
 host = Host.here(Paths(data=sys.argv[2], run=sys.argv[3])).replace(runtime=sys.argv[4])
-serve(host, int(sys.argv[5]), lambda line: None, detach=True)
+try:
+    serve(host, int(sys.argv[5]), lambda line: say("metadata-service", line), detach=True)
+except PodError as err:
+    complain("metadata-service", err, debug=False)
+    sys.exit(254)
 """
 
 
@@ -246,9 +259,33 @@ def test_a_unit_of_an_administrator_stays(host: Host, systemd: Machine) -> None:
     assert path.read_text() == "[Service]\n"
 
 
+@pytest.mark.finding("trial7-F8")
 def test_a_start_that_fails_says_why(host: Host) -> None:
     task(host, port=28115)
     busy = host.replace(paths=host.paths.replace(run=f"{host.paths.run}2"))
     busy = busy.replace(programs=Machine(busy.paths))
-    with pytest.raises(PodError, match="cannot start the metadata service"):
+    with pytest.raises(PodError) as failed:
         task(busy, port=28115)
+    assert failed.value.message == (
+        "cannot start the metadata service: cannot listen on port 28115: address already in use"
+    )
+    assert failed.value.hint == "choose another one: port of the module, --listen-port of podctl"
+    broken = busy.replace(programs=lambda *_argv, **_named: Completed(127, b"", b""))
+    with pytest.raises(PodError, match="cannot start the metadata service: exit status 127") as failed:
+        task(broken, port=28115)
+    assert failed.value.hint == ""
+
+
+@pytest.mark.finding("trial7-F8")
+def test_pods_with_the_port_of_before_are_named(host: Host) -> None:
+    task(host, port=28116)
+    with running_pod(host.paths) as pod:
+        register(host.paths, registrant(pod))
+        assert task(host, port=28116)["warnings"] == []
+        for check in (True, False):
+            [warning] = task(host, check=check, port=28117)["warnings"]
+            assert warning.startswith("apps do not find the metadata service on its new port 28117")
+            assert warning.endswith(f": {pod.uuid}")
+        assert task(host, port=28117)["warnings"] == []
+        assert task(host, state="stopped")["warnings"] == []
+        assert task(host, port=28116)["warnings"] == []
