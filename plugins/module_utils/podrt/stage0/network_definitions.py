@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..net.addresses import Address, Subnet
     from ..net.conf import NetConf
     from .change import Plan
-    from .network_files import check_place, NetworkFile
+    from .network_files import NetworkFile, check_place
     from .network_fit import TakenSubnet
     from .network_spec import NetworkSpec
     from .network_users import NetworkUser
