@@ -259,7 +259,7 @@ def test_conditions_of_portmap_are_those_of_its_program(
     pod = lab.pod().attach(listed(lab, BRIDGE, {**PORTMAP, "conditionsV4": ["-s", sources]}), FORWARD)
     assert pod.infos[0].plugins == ("bridge", str(CNI / "portmap"))
     outcome = nullcontext() if reached else pytest.raises(OSError)
-    with listen(pod.netns, 80) as in_pod, outcome:
+    with outcome, listen(pod.netns, 80) as in_pod:
         source_seen(lab.outside, in_pod, HOST_IP, 8080)
 
 

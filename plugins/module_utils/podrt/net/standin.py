@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .place import Place
     from .result import NetResult
 
-_OTHER_ENDS = ("other0", "other1")
+_OTHER_END = "other"
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def standing_in(place: Place, result: NetResult) -> Iterator[str]:
     netns_fd = _new_netns()
     try:
         with entered(netns_fd), RouteSocket() as inside:
-            other = next(name for name in _OTHER_ENDS if name != place.if_name)
+            other = _OTHER_END if place.if_name != _OTHER_END else f"{_OTHER_END}2"
             inside.send([new_veth(VethEnds(other, place.if_name, place.macs), netns_fd)])
             index = inside.index(place.if_name)
             inside.send([new_address(index, each.address, each.prefix) for each in result.ips])
