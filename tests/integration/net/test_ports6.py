@@ -23,10 +23,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.mend import mend
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbours import Neighbours
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
-    compare_with_host,
     network_plan,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import sockets_in_use
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.reach import unreached_here
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import (
     PortForward,
@@ -152,7 +152,7 @@ def test_a_pod_on_a_bridge_reaches_itself_unless_it_is_told_that_it_does_not(
         key.write_text(str(int(filters)))
     pod = lab.pod().attach("br", HTTP)
     confs = choose(load_confs(lab.paths.config_dirs), parse_requests("br"))
-    told = compare_with_host(network_plan(confs, [HTTP]), host_facts())
+    told = unreached_here(network_plan(confs, [HTTP]), host_facts())
     with listen(pod.netns, SAME_PORT) as server:
         try:
             reached = source_seen(pod.netns, server, HOST_IP, 8080)
