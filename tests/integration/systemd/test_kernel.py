@@ -55,8 +55,10 @@ def test_what_the_kernel_decides(lab: Lab) -> None:
         assert_passes(lab, host, f"{RUN}/net/test_ports6.py")
         assert_passes(lab, host, f"{RUN}/net/test_sctp.py")
     finally:
-        # The group of all pods stays until a boot, and a test that compares a host before and after may come next.
+        # The group of all pods stays until a boot, and the place where CNI's programs have leases, on which tests mount
+        # theirs; and a test that compares a host before and after may come next.
         lab.ssh(host, "find", "/sys/fs/cgroup/pods", "-depth", "-type", "d", "-delete", check=False)
+        lab.ssh(host, "find", "/var/lib/cni", "-depth", "-type", "d", "-empty", "-delete", check=False)
 
 
 @pytest.mark.machine
