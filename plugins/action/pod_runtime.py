@@ -12,18 +12,11 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.stagecraft.pods.plugins.plugin_utils.packing import CannotPack, pack
 from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
     LibraryMissing,
     kept_hash,
     libraries_hash,
     write_archive,
-)
-from ansible_collections.stagecraft.pods.plugins.plugin_utils.sending import (
-    Outgoing,
-    Unsendable,
-    send,
-    signature_of,
 )
 
 TYPE_CHECKING = False
@@ -88,6 +81,9 @@ class ActionModule(ActionBase):
 
     def _with_src(self, name: str, args: Options, task_vars: Options | None) -> Options:
         """Run pod_image with an image file of the controller, of which the host gets what it lacks."""
+        # Every task loads this plugin anew, and what few tasks need would cost each 60 ms.
+        from ansible_collections.stagecraft.pods.plugins.plugin_utils import sending
+
         if self._task.async_val:
             raise AnsibleActionFail(
                 "src: an asynchronous task cannot send a file (leave async out: the next run goes on where a broken "
@@ -97,24 +93,24 @@ class ActionModule(ActionBase):
         try:
             path = self._found("src", src)
             beside = self._found("signature", signature) if signature else f"{path}.asc"
-            told = signature_of(beside, signature or f"{src}.asc", given=bool(signature))
-            file = Outgoing(path, src, constants.DEFAULT_LOCAL_TMP)
-            return send(
+            told = sending.signature_of(beside, signature or f"{src}.asc", given=bool(signature))
+            file = sending.Outgoing(path, src, constants.DEFAULT_LOCAL_TMP)
+            return sending.send(
                 file,
                 file.described(told),
                 lambda about: self._with_runtime(name, {**args, "src_file": about}, task_vars),
                 self._put,
             )
-        except Unsendable as err:
+        except sending.Unsendable as err:
             raise AnsibleActionFail(str(err)) from None
 
     def _found(self, option: str, path: str) -> str:
-        """The path of a file that a task of the controller names, as for copy. Raises Unsendable."""
+        """The path of a file that a task of the controller names, as for copy. Raises AnsibleActionFail."""
         try:
             return str(self._find_needle("files", path))
         except AnsibleError as err:
             reason = str(err).partition(_OF_COPY)[0]
-            raise Unsendable(
+            raise AnsibleActionFail(
                 f"{option}: cannot read {path}: {reason} (it is a file of the controller)"
             ) from None
 
@@ -153,6 +149,8 @@ class ActionModule(ActionBase):
 
     def _with_archive(self, args: Options) -> Options:
         """The options, with an archive of the controller's files that go into an image, which is sent to the host."""
+        from ansible_collections.stagecraft.pods.plugins.plugin_utils import packing
+
         files, source = args.get("files"), args.get("files_from") or "controller"
         if not isinstance(files, list) or source != "controller":
             return args
@@ -162,8 +160,8 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory() as directory:
             local = os.path.join(directory, _SOURCES)
             try:
-                pack(sources, local, self._decrypted)
-            except CannotPack as err:
+                packing.pack(sources, local, self._decrypted)
+            except packing.CannotPack as err:
                 raise AnsibleActionFail(f"files[{err.number}]: {err}") from None
             except OSError as err:
                 raise AnsibleActionFail(f"files: cannot read {err.filename}: {err.strerror}") from None
