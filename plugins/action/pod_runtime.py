@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
 
     def _with_src(self, name: str, args: Options, task_vars: Options | None) -> Options:
         """Run pod_image with an image file of the controller, of which the host gets what it lacks."""
-        # Every task loads this plugin anew, and what few tasks need would cost each 60 ms.
+        # Every task loads this plugin again, and what few tasks need would cost each 60 ms.
         from ansible_collections.stagecraft.pods.plugins.plugin_utils import sending
 
         if self._task.async_val:

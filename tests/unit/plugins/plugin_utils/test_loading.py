@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What each task loads on the controller: Ansible loads the action plugin anew for each, without compiled files."""
+"""What each task loads on the controller: Ansible loads the action plugin again for each, without compiled files."""
 
 from __future__ import annotations
 
