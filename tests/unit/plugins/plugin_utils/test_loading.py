@@ -9,7 +9,8 @@ import sys
 
 _LOADED = """import sys
 import ansible_collections.stagecraft.pods.plugins.action.pod_runtime
-print(*sorted(name.partition("plugins.")[2] for name in sys.modules if name.startswith("ansible_collections.stagecraft.pods.plugins.")))"""
+own = "ansible_collections.stagecraft.pods.plugins."
+print(*sorted(name.partition(own)[2] for name in sys.modules if name.startswith(own)))"""
 
 
 def test_a_task_loads_nothing_of_the_runtime_nor_what_sends_files() -> None:
