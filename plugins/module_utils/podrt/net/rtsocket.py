@@ -223,15 +223,29 @@ def entered(netns_fd: int) -> Iterator[None]:
     """
     from ..host.syscalls import CLONE_NEWNET, setns
 
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with returning():
         setns(netns_fd, CLONE_NEWNET)
-        try:
-            yield
-        finally:
-            setns(home, CLONE_NEWNET)
+        yield
+
+
+@contextmanager
+def returning() -> Iterator[None]:
+    """Return to this network namespace at the end, whichever was entered. Raises OSError."""
+    from ..host.syscalls import CLONE_NEWNET, setns
+
+    home = own_netns()
+    try:
+        yield
     finally:
-        os.close(home)
+        try:
+            setns(home, CLONE_NEWNET)
+        finally:
+            os.close(home)
+
+
+def own_netns() -> int:
+    """A descriptor of the network namespace of this process. Raises OSError."""
+    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _failure(body: bytes, message: NetlinkRequest) -> OSError | None:

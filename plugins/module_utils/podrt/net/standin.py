@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 
 from ..contexts import contextmanager
-from ..host.syscalls import CLONE_NEWNET, setns, unshare
+from ..host.syscalls import CLONE_NEWNET, unshare
 from .rtmsg import VethEnds, new_address, new_veth
-from .rtsocket import RouteSocket, entered
+from .rtsocket import RouteSocket, entered, own_netns, returning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +45,6 @@ def standing_in(place: Place, result: NetResult) -> Iterator[str]:
 
 def _new_netns() -> int:
     """A new network namespace, which goes with its descriptor."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with returning():
         unshare(CLONE_NEWNET)
-        try:
-            return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            setns(home, CLONE_NEWNET)
-    finally:
-        os.close(home)
+        return own_netns()

@@ -13,7 +13,7 @@ import os
 
 from ..errors import Conflict, Unsupported, reason_of
 from .rtmsg import VethEnds, del_link, get_link, new_veth, set_alias, set_up
-from .rtsocket import OUR_BRIDGE
+from .rtsocket import OUR_BRIDGE, own_netns
 from .steps import FilterVlans, PortVlans
 from .switches import switch_off
 from .vlanmsg import (
@@ -104,7 +104,7 @@ def _make_gateway(step: VlanGateway, host: RouteSocket) -> None:
     name = step.port.link
     if host.find(step.link) is None:
         ends = VethEnds(name, step.link, step.macs, step.mtu, host.index(step.bridge))
-        here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        here = own_netns()
         try:
             # In one system call, so that a kill cannot leave a port without our alias.
             host.send([new_veth(ends, here), *(set_alias(end, OUR_BRIDGE) for end in (name, step.link))])
