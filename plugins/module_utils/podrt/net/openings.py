@@ -16,7 +16,7 @@ from .nfsocket import NetfilterSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from .addresses import Address
     from .foreign import ForeignDrop
@@ -30,29 +30,28 @@ def let_through(step: LetThrough) -> None:
     with NetfilterSocket() as netfilter:
         drops = dropping(tuple(netfilter.chains()))
         _remove_rules(netfilter, drops, step.owner)
-    for drop, subnet in _concerned(drops, step.addresses):
-        if drop.is_firewalld:
-            _tell_firewalld("add", subnet, step.zone)
-            continue
-        for command in drop.commands(subnet, f"stagecraft.pods {step.owner}"):
-            _run(command)
+    for drop in drops:
+        for subnet in _concerned(drop, step.addresses):
+            if drop.is_firewalld:
+                _tell_firewalld("add", subnet, step.zone)
+                continue
+            for command in drop.commands(subnet, f"stagecraft.pods {step.owner}"):
+                _run(command)
 
 
 def is_let_through(step: LetThrough) -> bool:
     """Whether it still is: a firewall may have been started, or have read its own rules again. Raises OSError."""
     with NetfilterSocket() as netfilter:
-        drops = dropping(tuple(netfilter.chains()))
-        for drop in drops:
-            wanted = [subnet for other, subnet in _concerned((drop,), step.addresses)]
-            if drop.is_firewalld:
-                words = _words(drop)
-                if not all(str(subnet.base) in words for subnet in wanted):
-                    return False
-                continue
-            rules = sum(len(drop.commands(subnet)) for subnet in wanted)
-            if len(netfilter.rules_with(drop.family, drop.table, step.owner)) < rules:
-                return False
-    return True
+        return all(_lets_through(drop, step, netfilter) for drop in dropping(tuple(netfilter.chains())))
+
+
+def _lets_through(drop: ForeignDrop, step: LetThrough, netfilter: NetfilterSocket) -> bool:
+    wanted = _concerned(drop, step.addresses)
+    if drop.is_firewalld:
+        words = _words(drop)
+        return all(str(subnet.base) in words for subnet in wanted)
+    rules = sum(len(drop.commands(subnet)) for subnet in wanted)
+    return len(netfilter.rules_with(drop.family, drop.table, step.owner)) >= rules
 
 
 def shut_out(owner: str, addresses: Sequence[Address], zone: str) -> None:
@@ -60,17 +59,17 @@ def shut_out(owner: str, addresses: Sequence[Address], zone: str) -> None:
     with NetfilterSocket() as netfilter:
         drops = dropping(tuple(netfilter.chains()), always=True)
         _remove_rules(netfilter, drops, owner)
-    for drop, subnet in _concerned(drops, addresses):
-        if drop.is_firewalld and str(subnet.base) in _words(drop):
-            _tell_firewalld("remove", subnet, zone)
+    for drop in drops:
+        words = _words(drop) if drop.is_firewalld else frozenset()
+        for subnet in _concerned(drop, addresses):
+            if str(subnet.base) in words:
+                _tell_firewalld("remove", subnet, zone)
 
 
-def _concerned(
-    drops: Sequence[ForeignDrop], addresses: Sequence[Address]
-) -> Iterator[tuple[ForeignDrop, Subnet]]:
-    """The chains, each with every address whose packets come through it, as a subnet of its own."""
-    alone = [Subnet(address.bits, address.number, address.bits) for address in addresses]
-    return ((drop, subnet) for drop in drops for subnet in alone if drop.concerns(subnet))
+def _concerned(drop: ForeignDrop, addresses: Sequence[Address]) -> list[Subnet]:
+    """The addresses whose packets come through a chain, each as a subnet of its own."""
+    alone = (Subnet(address.bits, address.number, address.bits) for address in addresses)
+    return [subnet for subnet in alone if drop.concerns(subnet)]
 
 
 def _remove_rules(netfilter: NetfilterSocket, drops: Sequence[ForeignDrop], owner: str) -> None:

@@ -17,7 +17,6 @@ from ..errors import HostFailure, NotFound, Unsupported, reason_of
 from ..host.files import entries_if_any
 from .addresses import Subnet
 from .netargs import is_link_name, mac_of
-from .openings import let_through
 from .raremsg import (
     dump_main_routes,
     has_gateway,
@@ -33,7 +32,7 @@ from .raremsg import (
     tune_link,
 )
 from .rtmsg import dump_links, link_index, new_route
-from .rtsocket import RouteSocket, entered
+from .rtsocket import RouteSocket, entered, own_netns
 from .shapes import shape_link
 from .steps import (
     HOST_SIDE,
@@ -82,6 +81,8 @@ def apply_rare_step(step: RareStep, wires: LinkSockets) -> None:
     elif isinstance(step, ShapeLink):
         shape_link(step, wires.host)
     elif isinstance(step, LetThrough):
+        from .openings import let_through  # few networks ask for that
+
         let_through(step)
     elif isinstance(step, MoveRoutes):
         _move_routes(step, wires.pod)
@@ -111,7 +112,7 @@ def return_devices(uuid: str, netns: str, name: str = "") -> None:
 
 def _fetch(uuid: str, netns: str, name: str) -> None:
     """Take them out of the network namespace of a pod. They are still on the host if the pod has not got them yet."""
-    home, there = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in ("/proc/self/ns/net", netns))
+    home, there = own_netns(), os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with entered(there), RouteSocket() as pod:
             for link in _lent(pod, uuid, name):
