@@ -73,18 +73,17 @@ def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) ->
 def _drop_warnings(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
     """Firewalls of others that may cut the pod off, where its networks do not ask for ways through."""
     confs = [attachment.conf for attachment in plan.attachments]
-    subnets = [
-        span.subnet
+    shut = [
+        conf
         for conf in confs
         if conf.main.type in MASQUERADED and all(plugin.type != FIREWALL for plugin in conf.plugins)
-        for ranges in conf.main.ipam.range_sets
-        for span in ranges
     ]
-    if not subnets:
+    if not shut:
         return ()
     from ..net.foreign import foreign_drops
+    from .network_fit import subnets_of
 
-    return host.ask(foreign_drops, subnets)
+    return host.ask(foreign_drops, [subnet for conf in shut for subnet in subnets_of(conf)])
 
 
 def _service_warnings(host: Host, runspec: RunSpec) -> tuple[str, ...]:

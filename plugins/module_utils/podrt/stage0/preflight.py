@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from ..appc.ports import ANY_V4, hosts_clash
-from ..contexts import suppress
 from ..errors import Conflict, PodError
 from ..pod import documents, holders
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     from ..appc.pod import PodManifest
     from ..host.host import Host
-    from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
 
 _V4 = 32  # bits of an address
@@ -41,7 +39,7 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "", families:
         if pod.uuid == replaced:
             own |= taken
             continue
-        _check_pod(wanted, taken, _shown(pod))
+        _check_pod(wanted, taken, f'pod "{documents.read_outline(pod.dir).name or pod.uuid}"')
     for protocol, address, port in sorted(wanted - own):
         for probe in probed(address or None, families or (_V4,)):
             if host.ask(is_bound, protocol, probe, port):
@@ -61,13 +59,6 @@ def warnings_of_ports(host: Host, manifest: PodManifest, runspec: RunSpec) -> tu
     except PodError:
         return unrouted(forwards_of(manifest))
     return unreached(plan) if plan else ()
-
-
-def _shown(pod: Pod) -> str:
-    """A pod in a sentence: by its name, where it has one that can be read."""
-    with suppress(OSError, PodError):
-        return f'pod "{documents.read_runspec(pod.dir).name or pod.uuid}"'
-    return f'pod "{pod.uuid}"'
 
 
 def _check_pod(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]], holder: str) -> None:
