@@ -166,7 +166,7 @@ def _is_usable(address: Address) -> bool:
 
 
 def _is_given(address: Address) -> bool:
-    """Whether a server may give an address. Link-local ones are nobody's to give, and in clouds a service of all hosts.
+    """Whether a server may assign an address: none that is link-local, such as that of clouds' metadata services.
 
     Source: RFC 3927, 1.6.
     """

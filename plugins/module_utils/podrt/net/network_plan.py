@@ -3,8 +3,8 @@
 """The plan of a pod's networks, made and checked before anything is touched.
 
 network_plan checks the request alone, compare_with_host the request against the host; both are pure. For ports, see
-reach. Facts that
-only the attempt shows, such as which address is free, are left to attach. Source: behaviours E.1 to E.3, E22.
+reach. Facts that only the attempt shows, such as which address is free, are left to attach. Source: behaviours E.1 to
+E.3, E22.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def test_a_mount_is_an_error_and_keeps_what_it_shows(tmp_path: pathlib.Path, kin
 
 
 @pytest.mark.finding("trial7-F13")
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+@pytest.mark.root
 @pytest.mark.parametrize("how", ["new", "whole", "beneath", "stream"])
 def test_a_full_disk_is_told_with_the_path(tmp_path: pathlib.Path, how: str) -> None:
     data = bytes(1 << 20)
