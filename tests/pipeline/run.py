@@ -163,7 +163,7 @@ def whole(pipeline: Pipeline) -> None:
         ],
         [
             Step("sanity-2.21", "sanity", "2.21"),
-            Step("unit-3.9", "unit", "3.9", "-m", "not slow", repeats=True),
+            Step("unit-3.9", "unit", "3.9", "-m", "not slow and not controller", repeats=True),
         ],
     )
 

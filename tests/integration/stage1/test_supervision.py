@@ -125,8 +125,9 @@ def test_how_an_app_has_ended_is_recorded_on_a_full_disk(stage: StageLab) -> Non
             while os.write(filler, bytes(4096)):
                 pass
         os.close(filler)
+        # The app and with it the pod may end before touch has, which is killed then.
         done = pod.call("enter", app="main", argv=["touch", "/full"])
-        assert done.status == 0, done.err
+        assert done.status in (0, -signal.SIGKILL), done.err
         assert finish(process).status == 7
         assert pod.statuses() == {"main": 7}
     finally:

@@ -7,12 +7,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _LOADED = """import sys
 import ansible_collections.stagecraft.pods.plugins.action.pod_runtime
 own = "ansible_collections.stagecraft.pods.plugins."
 print(*sorted(name.partition(own)[2] for name in sys.modules if name.startswith(own)))"""
 
 
+@pytest.mark.controller
 def test_a_task_loads_nothing_of_the_runtime_nor_what_sends_files() -> None:
     place = next(path for path in sys.path if path.endswith("collections"))
     argv = [sys.executable, "-c", _LOADED]
