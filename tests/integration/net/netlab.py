@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.programs import Running
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.syscalls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -139,6 +140,7 @@ class Pod:
         self.conf_dir = str(self.directory / "net")
         self.infos: tuple[NetInfo, ...] = ()
         self.sysctls: frozenset[str] = frozenset()
+        self.tables: Running | None = None
         self.limit = 0
 
     def attach(
@@ -147,7 +149,7 @@ class Pod:
         chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
         chosen = find_delegates(chosen, self.lab.paths)
         plan = network_plan(chosen, forwards, find_programs(chosen, self.lab.paths), self.limit)
-        joining = self.joining.replace(neighbours=neighbours, sysctls=self.sysctls)
+        joining = self.joining.replace(neighbours=neighbours, sysctls=self.sysctls, tables=self.tables)
         self.infos = attach(joining, self.netns, plan, **more)  # type: ignore[arg-type]
         return self
 

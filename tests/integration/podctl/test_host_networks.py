@@ -11,11 +11,31 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import in_own_network, nft
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
+    Done,
     PodHost,
+    called,
     eventually,
     write_leases_place,
 )
 from ansible_collections.stagecraft.pods.tests.integration.podctl.test_networks import WAITS, end, kernel
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import PYTHON, RUNTIME
+
+ENDED = """
+import os, sys
+sys.path.insert(0, {runtime!r})
+from podrt.pod import cgroups
+def make_groups(planned):
+    {how}
+cgroups.make_groups = make_groups
+from podrt.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def ended(pods: PodHost, how: str, *words: str) -> Done:
+    """Call podctl, and end it so where a start makes its control groups."""
+    program = ENDED.format(runtime=str(RUNTIME), how=how)
+    return called([PYTHON, "-I", "-S", "-c", program, *pods.where, *words])
 
 
 def leases(pods: PodHost) -> dict[str, str]:
@@ -55,6 +75,25 @@ def test_a_pod_in_the_foreground_gives_its_address_and_its_port_back_when_it_end
     assert not os.listdir(pods.data / "pods/run" / uuid / "net")
     assert "networks=default:ip4=172.16.28.2" in pods.wait(uuid)
     end(pods)
+
+
+@in_own_network
+def test_a_start_that_fails_once_the_tables_are_begun_leaves_none(pods: PodHost) -> None:
+    before = kernel()
+    uuid = pods.ok("prepare", "--quiet", pods.image, "--exec=/bin/true")
+    done = ended(pods, "raise OSError(28, 'it is full')", "run-prepared", uuid)
+    assert (done.status, "it is full" in done.err) == (254, True)
+    assert kernel() == before
+
+
+@in_own_network
+def test_gc_removes_the_tables_of_a_start_that_was_killed_once_they_were_begun(pods: PodHost) -> None:
+    before = kernel()
+    uuid = pods.ok("prepare", "--quiet", pods.image, "--exec=/bin/true")
+    assert ended(pods, "os.kill(os.getpid(), 9)", "run-prepared", uuid).status == -9
+    eventually(lambda: "map sources" in nft("list", "ruleset"))
+    pods.ok("gc", "--grace-period=0s")
+    assert kernel() == before
 
 
 @pytest.mark.finding("use-N1")

@@ -72,6 +72,17 @@ def run(
     seconds: then it is killed with its whole process group. called: its name in errors, by default that of its file.
     Raises OSError if it cannot be started, HostFailure if it does not end in time or prints more than 16 MiB.
     """
+    return begin(argv, stdin=stdin, env=env, called=called).wait(seconds)
+
+
+def begin(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    called: str = "",
+) -> Running:
+    """Start a program whose end is awaited later, see run. Raises OSError."""
     stdin_fd, out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
     try:
         path = argv[0] if "/" in argv[0] else find(argv[0])
@@ -80,11 +91,29 @@ def run(
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin_fd, out, err))]
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
         pid = os.posix_spawn(path, [path, *argv[1:]], environment, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
-        status = _await(pid, called or os.path.basename(argv[0]), seconds, (out, err))
-        return Completed(exit_status(status), _content(out), _content(err))
+    except BaseException:
+        os.close(out)
+        os.close(err)
+        raise
     finally:
-        for fd in (stdin_fd, out, err):
-            os.close(fd)
+        os.close(stdin_fd)
+    return Running(pid, called or os.path.basename(argv[0]), out, err)
+
+
+class Running:
+    """A program that runs. To be awaited once: else it stays as a zombie until this process ends."""
+
+    def __init__(self, pid: int, name: str, out: int, err: int) -> None:
+        self._pid, self._name, self._out, self._err = pid, name, out, err
+
+    def wait(self, seconds: float = SECONDS) -> Completed:
+        """Wait for its end, see run. Raises HostFailure."""
+        try:
+            status = _await(self._pid, self._name, seconds, (self._out, self._err))
+            return Completed(exit_status(status), _content(self._out), _content(self._err))
+        finally:
+            os.close(self._out)
+            os.close(self._err)
 
 
 def _await(pid: int, name: str, seconds: float, outputs: tuple[int, int]) -> int:

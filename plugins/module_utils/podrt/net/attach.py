@@ -179,9 +179,8 @@ def _publish(
 ) -> bool:
     """Add the pod's rules; return whether the table had to be made."""
     forwards = plan.published_here
-    made = add_rules(
-        pod.paths, pod.uuid, rules_of_record(pod.uuid, infos, forwards), forwards, pod.neighbours
-    )
+    rules = rules_of_record(pod.uuid, infos, forwards)
+    made = add_rules(pod.paths, pod.uuid, rules, forwards, pod.neighbours, pod.tables)
     target = target_of(infos) if forwards else None
     targets = targets_of(infos)
     if target is None or not targets:

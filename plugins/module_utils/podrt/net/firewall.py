@@ -8,6 +8,7 @@ their last element.
 
 from __future__ import annotations
 
+from ..contexts import suppress
 from ..errors import Conflict, HostFailure, Unsupported
 from ..fields import parse_json
 from ..host import programs
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..host.paths import Paths
+    from .elements import Element
     from .neighbours import Neighbours
     from .rules import PortForward
 
@@ -39,26 +41,47 @@ _TRIES = 3
 _LOCK = "net-firewall"
 
 
+def begin_tables(paths: Paths, rules: PodRules, neighbours: Neighbours) -> programs.Running | None:
+    """Begin to make the tables, if they are missing, with these rules and those of all running pods.
+
+    A program does that, so it is begun before there is a pod whose elements could be added. Until it has ended, it
+    holds the lock. Whether it has failed, add_rules finds out. Raises OSError, Conflict.
+    """
+    if not rules.chains or _has_tables():
+        return None
+    with outliving_lock(paths, _LOCK, shared=True), suppress(Unsupported):
+        return _begin_nft(rules.beside(neighbours.rules()).everything)
+    return None
+
+
 def add_rules(
-    paths: Paths, uuid: str, rules: PodRules, forwards: Sequence[PortForward], neighbours: Neighbours
+    paths: Paths,
+    uuid: str,
+    rules: PodRules,
+    forwards: Sequence[PortForward],
+    neighbours: Neighbours,
+    begun: programs.Running | None = None,
 ) -> bool:
     """Add the rules of a pod, in one transaction; return whether more than elements had to be made.
 
-    Dead pods that hold one of its ports lose their elements. Where a table has gone, or an earlier release did not make
-    it, the rules of all running pods are made again. Raises Conflict when another pod has a port or address,
-    HostFailure when nft refuses, Unsupported without nft.
+    begun: of begin_tables, which is awaited. Dead pods that hold one of its ports lose their elements. Where a table
+    has gone, or an earlier release did not make it, the rules of all running pods are made again. Raises Conflict when
+    another pod has a port or address, HostFailure when nft refuses, Unsupported without nft.
     """
+    made = begun is not None and begun.wait().status == 0
     if not rules.elements:
-        return False
+        return made
     # Ports on every address and ports on one address are in two maps, so the kernel sees no clash: the check is made
     # here, under the exclusive lock.
     with outliving_lock(paths, _LOCK, shared=not forwards):
         outdated = _claim(uuid, forwards, neighbours) if forwards else ""
         if _has_tables():
+            if not outdated and _added(rules.elements):
+                return made
             done = _nft(outdated + rules.additions)
             if _MISSING not in done.complaint_text:  # such as the chain of its subnet
                 _require(done)
-                return False
+                return made
         _require(_nft(outdated + rules.beside(neighbours.rules()).everything))
         return True
 
@@ -146,6 +169,16 @@ def _has_tables() -> bool:
         return True
 
 
+def _added(elements: Sequence[Element]) -> bool:
+    """Add elements without a program; False when that fails, since nft then says why."""
+    try:
+        with NetfilterSocket() as netfilter:
+            netfilter.add(elements)
+    except OSError:
+        return False
+    return True
+
+
 def _claim(uuid: str, forwards: Sequence[PortForward], neighbours: Neighbours) -> str:
     """The commands that remove the elements of dead pods that hold these ports. Raises Conflict for a live one."""
     state = read_table() or TableState()
@@ -173,7 +206,11 @@ class _Done:
 
 
 def _nft(commands: str) -> _Done:
-    return _Done(programs.run([programs.find("nft"), "-f", "-"], stdin=commands.encode()))
+    return _Done(_begin_nft(commands).wait())
+
+
+def _begin_nft(commands: str) -> programs.Running:
+    return programs.begin([programs.find("nft"), "-f", "-"], stdin=commands.encode())
 
 
 def _require(done: _Done) -> None:

@@ -11,6 +11,7 @@ from .place import Place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.paths import Paths
+    from ..host.programs import Running
     from .addresses import Address
     from .conf import NetConf
 
@@ -20,7 +21,7 @@ class JoiningPod(Value):
 
     netns: the path of its network namespace, for programs; "" when that has gone. neighbours: tells which pods are
     dead, so that their leases and ports can be taken over. sysctls: the names of those that the pod asked for.
-    kept: networks, and addresses on them that the pod gets again where they are free.
+    kept: networks, and addresses on them that the pod gets again where they are free. tables: of begin_tables.
     """
 
     paths: Paths
@@ -31,6 +32,7 @@ class JoiningPod(Value):
     sysctls: frozenset[str] = frozenset()
     netns: str = ""
     kept: tuple[tuple[str, Address], ...] = ()
+    tables: Running | None = None
 
 
 class NetMember(Value):

@@ -25,7 +25,7 @@ from .programs import NO_PROGRAMS, PluginPrograms
 from .ranges import Assigned, fitting_range
 from .rates import runtime_rates
 from .result import NetResult, result_of_addresses
-from .rules import MASQUERADED
+from .rules import MASQUERADED, PodRules, SubnetChain
 from .shaping import is_limited, left_to_program, shape_of
 from .steps import EnsureBridgeAddress
 
@@ -88,6 +88,14 @@ class Attachment(Value):
     def is_routed(self) -> bool:
         """Whether the host routes for the pod, and so can masquerade; of a program that is not known."""
         return not self.conf.main.is_built_in or self.conf.type in MASQUERADED
+
+    @property
+    def chains(self) -> tuple[SubnetChain, ...]:
+        """The chains for what the pod sends out of its subnets, as far as these are certain."""
+        if self.conf.type not in MASQUERADED:
+            return ()
+        masquerade = self.conf.main.ip_masq
+        return tuple(SubnetChain(each.subnet, masquerade) for each in self.likely.addresses)
 
     @property
     def has_host_end(self) -> bool:
@@ -153,6 +161,11 @@ class NetworkPlan(Value):
     def published_here(self) -> tuple[PortForward, ...]:
         """The ports that no plugin's program publishes."""
         return self.forwards if self.forwards and self.publisher(self.target) == OURS else ()
+
+    @property
+    def foundations(self) -> PodRules:
+        """The chains that the rules of the pod need, as far as they are certain; without its elements."""
+        return PodRules(tuple(dict.fromkeys(chain for each in self.attachments for chain in each.chains)))
 
     @property
     def families(self) -> tuple[int, ...]:

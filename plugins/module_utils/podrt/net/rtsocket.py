@@ -56,7 +56,8 @@ _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
 _NETLINK_GET_STRICT_CHK = 12
-_NLM_F_REQUEST_ACK = 0x5
+_NLM_F_REQUEST = 0x1
+_NLM_F_ACK = 0x4
 _NLM_F_DUMP_INTR = 0x10
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
@@ -110,17 +111,33 @@ class RouteSocket:
 
     def send(self, messages: Sequence[NetlinkRequest]) -> None:
         """Send requests, in order and at once. Raises OSError for the first that failed; later ones are tried."""
-        if not messages:
-            return
-        first = self._sequence + 1
-        self._socket.send(b"".join(self._framed(message) for message in messages))
+        if messages:
+            first = self._sequence + 1
+            self._socket.send(b"".join(map(self._framed, messages)))
+            self._await(first, messages, set(range(first, first + len(messages))))
+
+    def commit(self, messages: Sequence[NetlinkRequest]) -> None:
+        """Send the requests of a transaction of nfnetlink, with those that begin and end it. Raises OSError.
+
+        The last one between these is acknowledged, and that once all have been done.
+        """
+        first, last = self._sequence + 1, len(messages) - 2
+        self._socket.send(
+            b"".join(self._framed(each, acknowledged=at == last) for at, each in enumerate(messages))
+        )
+        self._await(first, messages, {first + last})
+
+    def _await(self, first: int, messages: Sequence[NetlinkRequest], waiting: set[int]) -> None:
+        """Wait for the acknowledgements of messages. first: the number of the first one; waiting: theirs.
+
+        A transaction that is refused as a whole has that as the error of its first message, and no more.
+        """
         failed: OSError | None = None
-        waiting = set(range(first, first + len(messages)))
         while waiting:
             for kind, _flags, sequence, body in self._receive():
-                if kind == _NLMSG_ERROR and sequence in waiting:
-                    waiting.discard(sequence)
+                if kind == _NLMSG_ERROR and 0 <= sequence - first < len(messages):
                     failed = failed or _failure(body, messages[sequence - first])
+                    waiting = set() if sequence == first and sequence not in waiting else waiting - {sequence}
         if failed:
             raise failed
 
@@ -194,10 +211,11 @@ class RouteSocket:
                     return answers, interrupted
                 answers.append(body)
 
-    def _framed(self, message: NetlinkRequest) -> bytes:
+    def _framed(self, message: NetlinkRequest, *, acknowledged: bool = True) -> bytes:
         self._sequence += 1
         length = _HEADER.size + len(message.body)
-        header = _HEADER.pack(length, message.kind, message.flags | _NLM_F_REQUEST_ACK, self._sequence, 0)
+        flags = message.flags | _NLM_F_REQUEST | (_NLM_F_ACK if acknowledged else 0)
+        header = _HEADER.pack(length, message.kind, flags, self._sequence, 0)
         return header + message.body + bytes(-length % 4)
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:

@@ -209,7 +209,8 @@ class PodRules(Value):
     @property
     def everything(self) -> str:
         """The commands for tables in any state, or missing."""
-        six = SKELETON6 if any(element.six for element in self.elements) else ""
+        has_six = any(element.six for element in self.elements) or any(chain.is_v6 for chain in self.chains)
+        six = SKELETON6 if has_six else ""
         isolation = [chain.definition for chain in self.isolated]
         if isolation:
             from .isolation import ISOLATION  # for few pods

@@ -14,6 +14,7 @@ from ...net.announce import announce
 from ...net.attach import attach, loopback_only
 from ...net.conf import choose, load_confs
 from ...net.detach import detach
+from ...net.firewall import begin_tables
 from ...net.info import read_net_info
 from ...net.member import JoiningPod
 from ...net.names import leave as leave_names
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ...host.dirs import PodDir
     from ...host.host import Host
     from ...host.paths import Paths
+    from ...host.programs import Running
     from ...net.dhcp import DhcpLease
     from ...net.info import NetInfo
     from ...net.network_plan import NetworkPlan
@@ -57,6 +59,20 @@ def plan_networks(
     return plan.replace(aliases=(runspec.name, *runspec.aliases)) if runspec.name else plan
 
 
+def prepare(paths: Paths, uuid: str, plan: NetworkPlan) -> Running | None:
+    """Record the pod as a holder for other data directories, and begin to make the tables that it needs, if any.
+
+    The leases of the host are shared before, also those of 0.1.0. Raises PodError.
+    """
+    try:
+        for other in share_leases(paths):
+            holders.record(paths, other)
+        holders.record(paths, uuid)
+        return begin_tables(paths, plan.foundations, neighbours(paths, uuid))
+    except OSError as err:
+        raise HostFailure.of("networking: cannot use the leases of the host", err) from err
+
+
 def join(
     pod: JoiningPod,
     pid: int,
@@ -76,7 +92,7 @@ def join(
             loopback_only(netns)
             return ()
         path = f"/proc/{pid}/ns/net"
-        _prepare(pod.paths, pod.uuid, path)
+        _record_netns(pod.paths, pod.uuid, path)
         infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later, leases=leases)
         later += [lambda: _announce(pid, infos), lambda: sweep(pod.paths)]
         return infos
@@ -94,18 +110,12 @@ def _announce(pid: int, infos: tuple[NetInfo, ...]) -> None:
             os.close(netns)
 
 
-def _prepare(paths: Paths, uuid: str, netns: str) -> None:
-    """Share the leases of the host, also those of 0.1.0, and record the pod as a holder for other data directories.
-
-    netns: the path of its network namespace, which its directory names.
-    """
+def _record_netns(paths: Paths, uuid: str, netns: str) -> None:
+    """Record the path of the pod's network namespace in its directory. Raises HostFailure."""
     try:
-        for other in share_leases(paths):
-            holders.record(paths, other)
-        holders.record(paths, uuid)
         write_new(paths.pod("run", uuid).netns, netns.encode())
     except OSError as err:
-        raise HostFailure.of("networking: cannot use the leases of the host", err) from err
+        raise HostFailure.of("networking: cannot record the network namespace of the pod", err) from err
 
 
 def joining_pod(paths: Paths, uuid: str) -> JoiningPod:

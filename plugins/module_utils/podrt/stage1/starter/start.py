@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ...appc.pod import PodManifest
     from ...host.dirs import PodDir
     from ...host.host import Host
+    from ...host.programs import Running
     from ...net.dhcp import DhcpLease
     from ...net.info import NetInfo
     from ...net.network_plan import NetworkPlan
@@ -95,6 +96,7 @@ class _Known(Value):
     manifest: PodManifest
     runspec: RunSpec
     networks: NetworkPlan | None
+    tables: Running | None
     groups: tuple[Group, ...]
     waits_for_networks: bool
 
@@ -112,10 +114,11 @@ def start(request: StartRequest) -> Pid1:
     networks, waits = _plan_networks(request.host, manifest, runspec)
     child: Pid1 | None = None
     try:
+        tables = _prepare_networks(request, networks)
         planned = cgroups.plan_groups(request.uuid, in_service=in_service())
         cgroups.record(pod, planned)
         groups = cgroups.make_groups(planned)
-        known = _Known(request, manifest, runspec, networks, groups, waits)
+        known = _Known(request, manifest, runspec, networks, tables, groups, waits)
         plan = _decide(known)
         child, left = _fork(known, plan)
         if not request.detach:
@@ -350,13 +353,23 @@ def _plan_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple
     return plan, runspec.mds_register or may_give_dns(runspec, plan)
 
 
+def _prepare_networks(request: StartRequest, plan: NetworkPlan | None) -> Running | None:
+    """Begin what the networks need beside the pod. A rehearsal joins none."""
+    if not plan or not plan.attachments or request.rehearsal:
+        return None
+    from .networks import prepare
+
+    with _setting_up_network():
+        return prepare(request.host.paths, request.uuid, plan)
+
+
 def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Callable[[], None]]) -> None:
     from .networks import join, joining_pod, may_give_dns, resolv_of
 
     request = known.request
     with _setting_up_network():
         asked = frozenset(name.replace("/", ".") for name, _value in plan.sysctls)
-        pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
+        pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked, tables=known.tables)
         leases: list[DhcpLease] = []
         infos = join(pod, child.pid, known.networks, _report_networks, later, leases)
         if infos and (known.runspec.names or known.runspec.name):
