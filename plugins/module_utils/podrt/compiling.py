@@ -18,7 +18,7 @@ from .bundle import HEAD, bundle_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import CodeType
 
     from .bundle import Index
@@ -36,26 +36,50 @@ def write(root: str) -> None:
     index: Index = {}
     code: list[bytes] = []
     at = 0
-    for file in sorted(_sources(root)):
+    files = {_name_of(file): file for file in sorted(_sources(root))}
+    for name, file in files.items():
         with open(f"{root}/{file}", "rb") as source:
-            code.append(marshal.dumps(compiled(source.read(), file)))
+            tree = stripped(source.read(), file)
+        code.append(marshal.dumps(compiled(tree, file)))
         _write_compiled(f"{root}/{file}", code[-1])
-        module, _slash, leaf = file[: -len(".py")].rpartition("/")
-        package = leaf == "__init__"
-        name = (module if package else f"{module}/{leaf}").replace("/", ".")
-        index[name] = (file, package, at, len(code[-1]))
+        package = file.endswith("/__init__.py")
+        needed = tuple(_imported(tree, name if package else name.rpartition(".")[0], files))
+        index[name] = (file, package, at, len(code[-1]), needed)
         at += len(code[-1])
     head = marshal.dumps(index)
     with open(bundle_of(root), "wb") as bundle:
         bundle.write(b"".join((len(head).to_bytes(HEAD, "little"), head, *code)))
 
 
-def compiled(source: bytes, file: str) -> CodeType:
-    """The code of a module without what no code reads. Raises SyntaxError, ValueError."""
-    tree = _Stripped().visit(ast.parse(source, file))
+def stripped(source: bytes, file: str) -> ast.Module:
+    """A module without what no code reads. Raises SyntaxError, ValueError."""
+    tree: ast.Module = _Stripped().visit(ast.parse(source, file))
+    return tree
+
+
+def compiled(tree: ast.Module, file: str) -> CodeType:
+    """The code of a module. Raises SyntaxError, ValueError."""
     flags = __future__.annotations.compiler_flag
     code: CodeType = compile(tree, file, "exec", flags, dont_inherit=True, optimize=2)
     return code
+
+
+def _name_of(file: str) -> str:
+    """The name of the module of a file."""
+    return file[: -len(".py")].replace("/", ".").removesuffix(".__init__")
+
+
+def _imported(tree: ast.Module, package: str, known: Mapping[str, str]) -> Iterator[str]:
+    """The modules of the runtime that a module imports as soon as it is loaded, packages before what is in them."""
+    found: dict[str, None] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = package.rsplit(".", node.level - 1)[0]
+            place = f"{above}.{node.module}" if node.module else above
+            for name in (place, *(f"{place}.{alias.name}" for alias in node.names)):
+                parts = name.split(".")
+                found.update(dict.fromkeys(".".join(parts[:count]) for count in range(1, len(parts) + 1)))
+    return (name for name in found if name in known and not f"{package}.".startswith(f"{name}."))
 
 
 class _Stripped(ast.NodeTransformer):

@@ -150,11 +150,14 @@ class Pod:
         os.dup2(fd, self.fd, inheritable=False)
         os.close(fd)
 
-    def move(self, state_dir: str) -> None:
-        """Move the pod's directory to another state directory. Raises Conflict if another process has moved it."""
+    def move(self, state_dir: str, *, synced: bool = True) -> None:
+        """Move the pod's directory to another state directory. Raises Conflict if another process has moved it.
+
+        synced: whether it is there on disk as well when this returns.
+        """
         target = self.paths.pod(state_dir, self.uuid).path
         try:
-            rename_synced(self.dir.path, target)
+            (rename_synced if synced else os.rename)(self.dir.path, target)
         except FileNotFoundError as err:
             raise Conflict(f'pod "{self.uuid}" has been moved by another process', uuid=self.uuid) from err
         except OSError as err:
@@ -203,11 +206,11 @@ def create(paths: Paths) -> Pod:
 
 
 def _begin(pod: Pod) -> None:
-    """Lock a pod and move it from embryo to prepare."""
+    """Lock a pod and move it from embryo to prepare. What is in there does not survive a power failure either."""
     pod.detach()
     if not pod.lock():
         raise Conflict(f'the new pod "{pod.uuid}" is locked by another process', uuid=pod.uuid)
-    pod.move("prepare")
+    pod.move("prepare", synced=False)
     os.close(os.open(pod.dir.created, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
 
 

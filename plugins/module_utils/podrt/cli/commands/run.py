@@ -46,7 +46,7 @@ def run(call: Call) -> int:
     if pod is None:
         return 0
     try:
-        pod.move("run")
+        pod.move("run", synced=False)  # nor are its files
     except BaseException:
         pod.discard()
         raise

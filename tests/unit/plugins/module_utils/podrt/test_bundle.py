@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib.util
+import marshal
 import pathlib
 import shutil
 import subprocess
@@ -33,6 +34,39 @@ from podrt.stage1.inside.program import supervisor_file, supervisor_programs
 print(len(supervisor_file()), *(name for name, code in supervisor_programs() if code))
 """
 
+# What loads how many modules, with as many other threads, and what a module that cannot be loaded leaves.
+SHORT_WAY = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from podrt.bundle import Bundle, use
+use(sys.argv[1])
+loaded, load = [], Bundle._load
+Bundle._load = lambda bundle, name: (loaded.append(name), load(bundle, name))
+end = threading.Event()
+others = [threading.Thread(target=end.wait) for _number in range(int(sys.argv[2]))]
+for other in others:
+    other.start()
+import podrt.stage1.starter.start
+import podrt.host.host as host
+end.set()
+odd = [name for name, module in sys.modules.items() if name.startswith("podrt.") and not (
+    module.__name__ == name and module.__loader__ is module.__spec__.loader and module.__spec__.name == name
+    and module.__package__ == (name if hasattr(module, "__path__") else name.rpartition(".")[0])
+    and getattr(sys.modules[name.rpartition(".")[0]], name.rpartition(".")[2]) is module)]
+print(len(loaded), len(set(loaded)), odd, host.__file__ == sys.argv[1] + "/podrt/host/host.py")
+"""
+BROKEN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from podrt.bundle import use
+use(sys.argv[1])
+for _again in range(2):
+    try:
+        import podrt.upper
+    except ValueError as err:
+        print(err, *(name for name in sys.modules if name.startswith("podrt.") and "bundle" not in name))
+"""
+
 
 @pytest.fixture(name="runtime")
 def _runtime(tmp_path: pathlib.Path) -> pathlib.Path:
@@ -51,6 +85,30 @@ def python(*words: str) -> str:
 def test_modules_come_from_the_bundle_and_know_where_they_are(runtime: pathlib.Path) -> None:
     loader, file, root = python("-c", LOADERS, str(runtime)).split()
     assert (loader, file, root) == ("Bundle", f"{runtime}/podrt/cli/main.py", str(runtime))
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_a_module_imports_is_loaded_before_it_unless_there_are_threads(
+    runtime: pathlib.Path, others: int
+) -> None:
+    loaded, once, *odd = python("-c", SHORT_WAY, str(runtime), str(others)).split()
+    assert (loaded, odd) == (once, ["[]", "True"])
+    assert int(loaded) == 0 if others else int(loaded) > 20
+
+
+def test_a_module_that_cannot_be_loaded_is_not_left_half_loaded(tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "podrt"
+    package.mkdir()
+    files = {
+        "__init__": "",
+        "lower": "raise ValueError('it is broken')",
+        "upper": "from . import lower",
+    }
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    shutil.copy(PODRT / "bundle.py", package)
+    compiling.write(str(tmp_path))
+    assert python("-c", BROKEN, str(tmp_path)).splitlines() == ["it is broken"] * 2
 
 
 def test_the_bundle_has_every_module(runtime: pathlib.Path) -> None:
@@ -100,6 +158,34 @@ def test_a_damaged_bundle_costs_time_and_nothing_else(runtime: pathlib.Path, dam
     assert not python("-c", LOADERS, str(runtime)).startswith("Bundle ")
 
 
+def test_what_a_module_imports_at_once_is_known(tmp_path: pathlib.Path) -> None:
+    for name in ("", "a.", "a.b."):
+        package = tmp_path / "podrt" / name.replace(".", "/")
+        package.mkdir()
+        for leaf in ("__init__", "one", "two", "three"):
+            (package / f"{leaf}.py").write_text("")
+    (tmp_path / "podrt/a/b/__init__.py").write_text("from ..two import X\nfrom . import three\n")
+    (tmp_path / "podrt/a/one.py").write_text(
+        """TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .three import Y
+import os
+from ..two import one
+from .b import one, Z
+from . import two
+def late():
+    from ..three import W
+"""
+    )
+    compiling.write(str(tmp_path))
+    (path,) = tmp_path.glob("podrt.*.bundle")
+    data = path.read_bytes()
+    index = marshal.loads(data[bundle.HEAD :])
+    assert index["podrt.a.one"][4] == ("podrt.two", "podrt.a.b", "podrt.a.b.one", "podrt.a.two")
+    assert index["podrt.a.b"][4] == ("podrt.a.two", "podrt.a.b.three")
+    assert index["podrt.a.two"][4] == ()
+
+
 def test_what_no_code_reads_is_not_compiled() -> None:
     source = b'''"""What it is for."""
 
@@ -125,7 +211,7 @@ class Held:
         return inner(more)
 '''
     names: dict[str, object] = {"__name__": "held"}
-    exec(compiling.compiled(source, "held.py"), names)
+    exec(compiling.compiled(compiling.stripped(source, "held.py"), "held.py"), names)
     held = names["Held"]
     assert isinstance(held, type)
     assert held.__annotations__ == {"name": "Text", "size": "int"}

@@ -13,6 +13,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     InvalidSpec,
     NotFound,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import files
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import STATES, Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lookup
@@ -78,6 +79,17 @@ def test_whoever_loses_a_race_for_a_move_is_told(paths: Paths) -> None:
 
 
 @pytest.mark.behaviour("D4")
+def test_a_pod_is_on_disk_once_it_is_prepared(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(files, "sync_dir", synced.append)
+    pod = create(paths)
+    assert synced == []
+    pod.move("prepared")
+    assert synced == [paths.state("prepared"), paths.state("prepare")]
+    pod.move("run", synced=False)
+    assert (len(synced), pod.state()) == (2, PodState.RUNNING)
+
+
 def test_the_lock_goes_with_the_process_that_holds_it(paths: Paths) -> None:
     with create(paths) as pod:
         pod.move("run")
