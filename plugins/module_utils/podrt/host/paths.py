@@ -404,6 +404,11 @@ class Paths(Value):
         return f"{self.run}/metadata-svc.unread"
 
     @property
+    def cni_results(self) -> str:
+        """Where CNI's library keeps what it has attached, for any engine that uses it."""
+        return "/var/lib/cni/results"
+
+    @property
     def cni_dhcp(self) -> str:
         """The socket of CNI's daemon for leases of DHCP servers, where that runs."""
         return "/run/cni/dhcp.sock"

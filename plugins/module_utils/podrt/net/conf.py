@@ -51,6 +51,7 @@ _BUILT_IN = (
 
 class NetConf(Value):
     """One network. plugins: its chain, in which the first makes the interface. checked: whether CHECK may be asked.
+    collected: whether GC may be.
 
     flaw: why the file could not be used; then there are no plugins, and where even the name is not known, it is "".
     Origin: directory "" is built in; raw is the document as it was read, for copies and programs.
@@ -60,6 +61,7 @@ class NetConf(Value):
     plugins: tuple[Plugin, ...] = ()
     cni_version: str = VERSIONS[0]
     checked: bool = True
+    collected: bool = True
     file_name: str = ""
     directory: str = ""
     raw: str = "{}"
@@ -85,6 +87,7 @@ class NetConf(Value):
                 plugins=_plugins(fields),
                 cni_version=_version(fields),
                 checked=not fields.boolean("disableCheck", False),
+                collected=not fields.boolean("disableGC", False),
             )
         except InvalidSpec as err:
             return conf.replace(flaw=err)

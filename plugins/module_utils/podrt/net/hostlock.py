@@ -28,6 +28,11 @@ def openings_lock(paths: Paths) -> AbstractContextManager[None]:
     return outliving_lock(paths, "net-openings")
 
 
+def programs_lock(paths: Paths, *, shared: bool = False) -> AbstractContextManager[None]:
+    """The lock that is held while programs of networks collect, and shared while they attach pods."""
+    return outliving_lock(paths, "net-programs", shared=shared)
+
+
 @contextmanager
 def outliving_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock of the host also in programs that outlive this process: who cleans up after a kill must see what

@@ -146,7 +146,16 @@ class SweepLeftovers(Change):
 
             with suppress(OSError, PodError):
                 subids.sweep(host.paths)
-        return Applied((), failures=() if self.policy.mark_only else tuple(sweep(host)))
+        return Applied((), failures=() if self.policy.mark_only else (*sweep(host), *_forgotten(host)))
+
+
+def _forgotten(host: Host) -> list[PodError]:
+    """Have programs of networks forget what nobody has attached. Returns what has gone wrong."""
+    if not any(os.path.isdir(host.paths.networks(place)) for place in host.paths.config_dirs):
+        return []
+    from .attachments import collect_attachments  # most hosts have the networks that are built in
+
+    return collect_attachments(host.paths)
 
 
 def ensure_collected(host: Host, policy: GcPolicy, *, measure: bool = False) -> Plan[None]:

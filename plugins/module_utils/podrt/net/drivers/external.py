@@ -24,8 +24,10 @@ from ..rules import MASQUERADED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from ...host.paths import Paths
+    from ..attached import Attached
     from ..conf import NetConf
     from ..member import NetMember
     from ..plugin import Plugin
@@ -36,6 +38,8 @@ _SECONDS = {ADD: 90.0, CHECK: 30.0, DEL: 60.0, GC: 60.0}
 # The first versions with CHECK, and with GC. Plugins of older ones do not get the result with DEL either.
 _WITH_CHECK = VERSIONS.index("0.4.0")
 _LONGEST = 1024
+# Source: containernetworking/cni SPEC.md, "GC".
+VALID = "cni.dev/valid-attachments"
 # Addresses of an answer, routes or interfaces: an address becomes lines in the hosts files of all pods of its network.
 _MOST = 1000
 
@@ -68,16 +72,22 @@ class ProgramDriver:
         if plugin.program and member.conf.checked and _index(member.conf) >= _WITH_CHECK:
             _call(CHECK, member, plugin, plugin.program, result)
 
+    def collect(self, conf: NetConf, plugin: Plugin, attached: Iterable[Attached], paths: Paths) -> None:
+        """Have the programs of a plugin forget what is attached to its network, but for these. Raises HostFailure."""
+        stdin = _config(conf, plugin, {VALID: [each.to_json() for each in attached]})
+        for program in filter(None, (plugin.program, plugin.ipam_program)):
+            _execute(GC, conf, program, stdin, _of_host(paths, GC))
+
     def _added(self, member: NetMember, plugin: Plugin, program: str, before: NetResult) -> NetResult:
         answer = _call(ADD, member, plugin, program, before)
         what = f"the answer of plugin {os.path.basename(program)}"
         try:
             result = NetResult.from_json(parse_json(answer, what), what)
         except InvalidSpec as err:
-            raise _failed(member, program, f"its answer is not a result: {err.message}") from err
+            raise _failed(member.conf, program, f"its answer is not a result: {err.message}") from err
         if max(map(len, (result.ips, result.routes, result.interfaces))) > _MOST:
             raise _failed(
-                member, program, f"its answer has more than {_MOST} addresses, routes or interfaces"
+                member.conf, program, f"its answer has more than {_MOST} addresses, routes or interfaces"
             )
         return result
 
@@ -109,7 +119,9 @@ def _with_netns(member: NetMember, plugin: Plugin, result: NetResult) -> Iterato
         with standing_in(member.place, result) as netns:
             yield member.replace(pod=member.pod.replace(netns=netns))
     except OSError as err:
-        raise _failed(member, plugin.program, f"no network namespace can be made: {reason_of(err)}") from err
+        raise _failed(
+            member.conf, plugin.program, f"no network namespace can be made: {reason_of(err)}"
+        ) from err
 
 
 def _present(member: NetMember, program: str) -> str:
@@ -119,7 +131,10 @@ def _present(member: NetMember, program: str) -> str:
     found = found or find_program(os.path.basename(program), (*paths.plugin_dirs, *paths.cni_dirs))
     if not found:
         raise _failed(
-            member, program, f"{program} is missing", "install it again: what it has made for the pod is left"
+            member.conf,
+            program,
+            f"{program} is missing",
+            "install it again: what it has made for the pod is left",
         )
     return found
 
@@ -129,24 +144,25 @@ def _index(conf: NetConf) -> int:
 
 
 def _call(command: str, member: NetMember, plugin: Plugin, program: str, result: NetResult) -> bytes:
+    """Execute a program for a pod. Returns its standard output. Raises HostFailure, Conflict, OSError."""
+    stdin = _config(member.conf, plugin, _added_for(member, plugin, result))
+    with _alone(member):
+        return _execute(command, member.conf, program, stdin, _variables(command, member))
+
+
+def _execute(command: str, conf: NetConf, program: str, stdin: bytes, variables: Mapping[str, str]) -> bytes:
     """Execute a program, as long as root alone can change it. Returns its standard output. Raises HostFailure."""
     try:
         for path in (os.path.dirname(program), program):
             check_kept(path)
-        with _alone(member):
-            done = programs.run(
-                [program],
-                stdin=_config(member, plugin, result),
-                env=_variables(command, member),
-                seconds=_SECONDS[command],
-                called=f"plugin {os.path.basename(program)}",
-            )
+        called = f"plugin {os.path.basename(program)}"
+        done = programs.run([program], stdin=stdin, env=variables, seconds=_SECONDS[command], called=called)
     except OSError as err:
-        raise _failed(member, program, f"it cannot be started: {err.strerror}") from err
+        raise _failed(conf, program, f"it cannot be started: {err.strerror}") from err
     except (HostFailure, InvalidSpec) as err:
-        raise _failed(member, program, err.message, err.hint) from err
+        raise _failed(conf, program, err.message, err.hint) from err
     if done.status:
-        raise _failed(member, program, _complaint(done))
+        raise _failed(conf, program, _complaint(done))
     return done.stdout
 
 
@@ -168,23 +184,28 @@ def _alone(member: NetMember) -> Iterator[None]:
 
 def _variables(command: str, member: NetMember) -> dict[str, str]:
     """Source: CNI's SPEC.md, section 2; CNI_VERSION is rkt's, see behaviours E9."""
-    paths = member.pod.paths
     return {
-        "PATH": programs.PATH,
-        "LC_ALL": "C",
+        **_of_host(member.pod.paths, command),
         "CNI_VERSION": member.conf.cni_version,
-        "CNI_COMMAND": command,
         "CNI_CONTAINERID": member.pod.uuid,
         "CNI_NETNS": member.pod.netns,
         "CNI_IFNAME": member.place.if_name,
         "CNI_ARGS": for_programs(pairs_of(member.args)),
+    }
+
+
+def _of_host(paths: Paths, command: str) -> dict[str, str]:
+    """The variables that are the same for all pods."""
+    return {
+        "PATH": programs.PATH,
+        "LC_ALL": "C",
+        "CNI_COMMAND": command,
         "CNI_PATH": ":".join((*paths.plugin_dirs, *paths.cni_dirs)),
     }
 
 
-def _config(member: NetMember, plugin: Plugin, result: NetResult) -> bytes:
-    """The configuration of a plugin: as it is in its file where nothing is to be added."""
-    conf = member.conf
+def _added_for(member: NetMember, plugin: Plugin, result: NetResult) -> dict[str, object]:
+    """What a program gets for a pod beside its configuration."""
     added: dict[str, object] = {}
     runtime = {
         name: parse_json(text.encode(), name) for name, text in member.runtime if name in plugin.capabilities
@@ -192,7 +213,12 @@ def _config(member: NetMember, plugin: Plugin, result: NetResult) -> bytes:
     if runtime:
         added["runtimeConfig"] = runtime
     if result.ips or result.interfaces:
-        added["prevResult"] = result.to_json(conf.cni_version)
+        added["prevResult"] = result.to_json(member.conf.cni_version)
+    return added
+
+
+def _config(conf: NetConf, plugin: Plugin, added: Mapping[str, object]) -> bytes:
+    """The configuration of a plugin: as it is in its file where nothing is to be added."""
     if not conf.is_list and not added:
         return conf.raw.encode()
     members = _object_of(conf, plugin)
@@ -220,11 +246,11 @@ def _complaint(done: programs.Completed) -> str:
     return printable("; ".join(texts))[:_LONGEST]
 
 
-def _failed(member: NetMember, program: str, why: str, hint: str = "") -> HostFailure:
+def _failed(conf: NetConf, program: str, why: str, hint: str = "") -> HostFailure:
     name = os.path.basename(program)
     return HostFailure(
-        f'plugin "{name}" of network "{member.conf.name}": {why}',
+        f'plugin "{name}" of network "{conf.name}": {why}',
         hint,
-        network=member.conf.name,
+        network=conf.name,
         plugin=name,
     )

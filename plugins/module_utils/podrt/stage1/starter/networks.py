@@ -7,7 +7,7 @@ from __future__ import annotations
 import _socket
 import os
 
-from ...contexts import suppress
+from ...contexts import nullcontext, suppress
 from ...errors import HostFailure, PodError
 from ...host.files import write_new
 from ...net.announce import announce
@@ -15,6 +15,7 @@ from ...net.attach import attach, loopback_only
 from ...net.conf import choose, load_confs
 from ...net.detach import detach
 from ...net.firewall import begin_tables
+from ...net.hostlock import programs_lock
 from ...net.info import read_net_info
 from ...net.member import JoiningPod
 from ...net.names import leave as leave_names
@@ -93,7 +94,9 @@ def join(
             return ()
         path = f"/proc/{pid}/ns/net"
         _record_netns(pod.paths, pod.uuid, path)
-        infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later, leases=leases)
+        # A program that collects would take what it attaches now for what nobody has.
+        with programs_lock(pod.paths, shared=True) if plan.executes else nullcontext():
+            infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later, leases=leases)
         later += [lambda: _announce(pid, infos), lambda: sweep(pod.paths)]
         return infos
     finally:

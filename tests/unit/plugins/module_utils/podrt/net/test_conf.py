@@ -146,12 +146,13 @@ def test_words_of_dns_make_no_lines(member: str, word: str) -> None:
 
 def test_a_list_is_a_chain_of_plugins(tmp_path: pathlib.Path) -> None:
     conf = NetConf.parse(
-        b"""{"name": "a", "cniVersion": "1.0.0", "disableCheck": true, "plugins": [
+        b"""{"name": "a", "cniVersion": "1.0.0", "disableCheck": true, "disableGC": true, "plugins": [
         {"type": "bridge", "bridge": "br1", "ipam": {"type": "host-local", "subnet": "10.0.0.0/24"}},
         {"type": "portmap", "capabilities": {"portMappings": true, "aliases": false}}, {"type": "teleport"}]}""",
         "10-a.conflist",
     )
-    assert (conf.cni_version, conf.checked, conf.main.own) == ("1.0.0", False, Bridge("br1"))
+    assert (conf.cni_version, conf.checked, conf.collected) == ("1.0.0", False, False)
+    assert conf.main.own == Bridge("br1")
     assert [(plugin.type, plugin.capabilities) for plugin in conf.plugins] == [
         ("bridge", ()),
         ("portmap", ("portMappings",)),

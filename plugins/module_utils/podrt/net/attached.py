@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is attached to a network: pods by their records, containers of other engines by the cache of CNI's library.
+
+Programs are asked to forget all others, see collect_attachments. So where one cannot be known, nobody is.
+Source: containernetworking/cni libcni/api.go, "cniCacheV1".
+"""
+
+from __future__ import annotations
+
+from ..errors import Corrupt, InvalidSpec
+from ..fields import Fields, parse_json
+from ..host.files import entries
+from ..host.reading import read_trusted
+from ..value import Value
+from .record import members_of, read_copies, read_infos
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .member import JoiningPod
+
+
+class Attached(Value):
+    """An interface of a container, by the names that programs know."""
+
+    container: str
+    if_name: str
+
+    def to_json(self) -> dict[str, object]:
+        """As programs read it. Source: containernetworking/cni SPEC.md, "GC"."""
+        return {"containerID": self.container, "ifname": self.if_name}
+
+
+def attached_pods(network: str, pods: Iterable[JoiningPod]) -> Iterator[Attached]:
+    """The pods that are attached to a network, or may be. Raises Corrupt, OSError."""
+    for pod in pods:
+        copies = read_copies(pod)
+        if not copies.whole and (entries(pod.conf_dir) or read_infos(pod)):
+            raise Corrupt(
+                f"cannot tell which networks pod {pod.uuid} has joined: {pod.conf_dir} is damaged",
+                "remove the pod",
+                path=pod.conf_dir,
+            )
+        for member, _result in members_of(pod, copies):
+            if member.conf.name == network:
+                yield Attached(pod.uuid, member.place.if_name)
+
+
+def attached_elsewhere(network: str, directory: str) -> Iterator[Attached]:
+    """What other engines have attached to a network. directory: of the cache. Raises Corrupt, OSError."""
+    for name in entries(directory):
+        path = f"{directory}/{name}"
+        try:
+            fields = Fields(parse_json(read_trusted(path), path), path)
+            found = Attached(fields.text("containerId"), fields.text("ifName"))
+            is_here = fields.text("networkName") == network
+        except FileNotFoundError:
+            continue  # it has just been detached
+        except InvalidSpec as err:
+            raise Corrupt(
+                f"cannot tell what another engine has attached to networks: {err}",
+                f"remove {path} if no container needs it",
+                path=path,
+            ) from err
+        if is_here:
+            yield found
