@@ -16,7 +16,7 @@ description:
   - Removes pods that have ended, failed preparations, prepared pods that were never started, and, if asked, images,
     rendered trees and layers that no pod needs.
   - The current pod of a name is part of the desired state, and is kept.
-  - Programs of networks with CNI 1.1.0 are asked to forget what nobody has attached any more.
+  - Programs of networks with CNI 1.1.0 are asked to forget what is not attached any more.
   - In check mode it reports exactly what it would remove, and how many bytes that would free.
 extends_documentation_fragment:
   - stagecraft.pods._attributes

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""With podctl gc, programs of networks forget what nobody has attached, and nothing else."""
+"""With podctl gc, programs of networks forget what is not attached, and nothing else."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Programs:
 
 
 @in_own_network
-def test_a_program_forgets_what_is_attached_to_nobody(pods: PodHost) -> None:
+def test_a_program_forgets_what_is_not_attached(pods: PodHost) -> None:
     programs = Programs(pods)
     other = neighbour(pods)
     (other.base / "etc/net.d").symlink_to(programs.net_d)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who is attached to a network: pods by their records, containers of other engines by the cache of CNI's library.
 
-Programs are asked to forget all others, see collect_attachments. So where one cannot be known, nobody is.
+Programs are asked to forget all others, see collect_attachments. So where one of these cannot be known, none is asked.
 Source: containernetworking/cni libcni/api.go, "cniCacheV1".
 """
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from .member import JoiningPod
 
 
-class Attached(Value):
+class AttachedContainer(Value):
     """An interface of a container, by the names that programs know."""
 
     container: str
     if_name: str
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, str]:
         """As programs read it. Source: containernetworking/cni SPEC.md, "GC"."""
         return {"containerID": self.container, "ifname": self.if_name}
 
 
-def attached_pods(network: str, pods: Iterable[JoiningPod]) -> Iterator[Attached]:
+def attached_pods(network: str, pods: Iterable[JoiningPod]) -> Iterator[AttachedContainer]:
     """The pods that are attached to a network, or may be. Raises Corrupt, OSError."""
     for pod in pods:
         copies = read_copies(pod)
@@ -45,16 +45,16 @@ def attached_pods(network: str, pods: Iterable[JoiningPod]) -> Iterator[Attached
             )
         for member, _result in members_of(pod, copies):
             if member.conf.name == network:
-                yield Attached(pod.uuid, member.place.if_name)
+                yield AttachedContainer(pod.uuid, member.place.if_name)
 
 
-def attached_elsewhere(network: str, directory: str) -> Iterator[Attached]:
+def attached_elsewhere(network: str, directory: str) -> Iterator[AttachedContainer]:
     """What other engines have attached to a network. directory: of the cache. Raises Corrupt, OSError."""
     for name in entries(directory):
         path = f"{directory}/{name}"
         try:
             fields = Fields(parse_json(read_trusted(path), path), path)
-            found = Attached(fields.text("containerId"), fields.text("ifName"))
+            found = AttachedContainer(fields.text("containerId"), fields.text("ifName"))
             is_here = fields.text("networkName") == network
         except FileNotFoundError:
             continue  # it has just been detached

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of networks forget what nobody has attached any more, with CNI's GC.
+"""Programs of networks forget what is not attached any more, with CNI's GC.
 
 Each pod gets its DEL, so nothing is left but by faults of others: a program that has failed to delete, or an engine
 that is gone. Source: containernetworking/cni SPEC.md, "GC".
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..contexts import suppress
 from ..errors import HostFailure, NotFound, PodError
-from ..net.attached import Attached, attached_elsewhere, attached_pods
+from ..net.attached import AttachedContainer, attached_elsewhere, attached_pods
 from ..net.conf import ChosenNet, load_confs
 from ..net.hostlock import programs_lock
 from ..net.member import JoiningPod
@@ -69,7 +69,7 @@ def _collect(paths: Paths, conf: NetConf, failed: list[PodError]) -> None:
             failed.append(err)
 
 
-def _attached(paths: Paths, network: str) -> Iterator[Attached]:
+def _attached(paths: Paths, network: str) -> Iterator[AttachedContainer]:
     yield from attached_pods(network, _pods(paths))
     yield from attached_elsewhere(network, paths.cni_results)
 

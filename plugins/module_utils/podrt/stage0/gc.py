@@ -150,7 +150,7 @@ class SweepLeftovers(Change):
 
 
 def _forgotten(host: Host) -> list[PodError]:
-    """Have programs of networks forget what nobody has attached. Returns what has gone wrong."""
+    """Have programs of networks forget what is not attached any more. Returns what has gone wrong."""
     if not any(os.path.isdir(host.paths.networks(place)) for place in host.paths.config_dirs):
         return []
     from .attachments import collect_attachments  # most hosts have the networks that are built in

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ...host.paths import Paths
-    from ..attached import Attached
+    from ..attached import AttachedContainer
     from ..conf import NetConf
     from ..member import NetMember
     from ..plugin import Plugin
@@ -72,7 +72,9 @@ class ProgramDriver:
         if plugin.program and member.conf.checked and _index(member.conf) >= _WITH_CHECK:
             _call(CHECK, member, plugin, plugin.program, result)
 
-    def collect(self, conf: NetConf, plugin: Plugin, attached: Iterable[Attached], paths: Paths) -> None:
+    def collect(
+        self, conf: NetConf, plugin: Plugin, attached: Iterable[AttachedContainer], paths: Paths
+    ) -> None:
         """Have the programs of a plugin forget what is attached to its network, but for these. Raises HostFailure."""
         stdin = _config(conf, plugin, {VALID: [each.to_json() for each in attached]})
         for program in filter(None, (plugin.program, plugin.ipam_program)):

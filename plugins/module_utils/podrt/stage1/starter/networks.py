@@ -94,7 +94,7 @@ def join(
             return ()
         path = f"/proc/{pid}/ns/net"
         _record_netns(pod.paths, pod.uuid, path)
-        # A program that collects would take what it attaches now for what nobody has.
+        # A program that collects would take what it attaches now for what is not attached.
         with programs_lock(pod.paths, shared=True) if plan.executes else nullcontext():
             infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later, leases=leases)
         later += [lambda: _announce(pid, infos), lambda: sweep(pod.paths)]
