@@ -23,7 +23,7 @@ from images import APP, BUSYBOX, write_aci, write_root
 from measure import said, table, touch_memory
 from rivals import Ours, Podman
 
-MANY, MANY_QUICK = 100, 30
+MANY, MANY_QUICK = 200, 30
 
 
 def main() -> int:

@@ -15,12 +15,12 @@ import os
 from ..contexts import suppress
 from ..errors import NotFound
 from ..host.files import OPEN_DIR, entries, make_dirs
-from .lifecycle import PodState, locate, open_pod, walk
+from .lifecycle import PodState, locate, open_pod, seems_to_run, walk
 from .names import is_uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from ..host.dirs import PodDir
     from ..host.paths import Paths
@@ -96,15 +96,24 @@ def dead(paths: Paths) -> Iterator[tuple[Paths, str, str]]:
     A pod whose directory is gone counts as in run. A pod of this data directory is found by its directory as well:
     those of 0.1.0 and from before a boot have no link.
     """
-    for pod in walk(paths, _HELD_IN):
-        if may_hold(paths, pod.uuid, pod.dir) and not _is_running(pod):
-            yield paths, pod.uuid, pod.state_dir
-    for uuid, home in _elsewhere(paths):
+    here = {uuid for state in _HELD_IN for uuid in entries(paths.state(state))}
+    for uuid in sorted(here):
+        if not seems_to_run(paths, uuid):  # each start asks this about every pod of the host
+            yield from _dead_here(paths, uuid)
+    for uuid, home in _elsewhere(paths, here):
         if not _runs(home, uuid):
             yield home, uuid, locate(home, uuid) or "run"
     for uuid in entries(paths.holders):
-        if is_uuid(uuid) and locate(paths, uuid) is None and _recorded(paths, uuid) == paths.data:
+        if uuid in here or not is_uuid(uuid):
+            continue
+        if locate(paths, uuid) is None and _recorded(paths, uuid) == paths.data:
             yield paths, uuid, "run"
+
+
+def _dead_here(paths: Paths, uuid: str) -> Iterator[tuple[Paths, str, str]]:
+    with suppress(NotFound), open_pod(paths, uuid) as pod:
+        if may_hold(paths, uuid, pod.dir) and not _is_running(pod):
+            yield paths, uuid, pod.state_dir
 
 
 def _home_of(paths: Paths, uuid: str) -> Paths | None:
@@ -117,9 +126,10 @@ def _home_of(paths: Paths, uuid: str) -> Paths | None:
     return paths.replace(data=data) if data else None
 
 
-def _elsewhere(paths: Paths) -> Iterator[tuple[str, Paths]]:
+def _elsewhere(paths: Paths, here: Container[str] = ()) -> Iterator[tuple[str, Paths]]:
+    """The pods of other data directories, with these. here: those of this one, as far as they are known."""
     for uuid in entries(paths.holders):
-        data = _recorded(paths, uuid) if is_uuid(uuid) else ""
+        data = _recorded(paths, uuid) if uuid not in here and is_uuid(uuid) else ""
         if data and data != paths.data:
             yield uuid, paths.replace(data=data)
 

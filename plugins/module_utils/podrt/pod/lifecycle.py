@@ -257,6 +257,18 @@ def walk(paths: Paths, state_dirs: tuple[str, ...] = STATES) -> Iterator[Pod]:
             yield pod
 
 
+def seems_to_run(paths: Paths, uuid: str) -> bool:
+    """Whether a pod is in run and its lock is held, by one look at it; False where that cannot be told."""
+    try:
+        fd = os.open(f"{paths.state('run')}/{uuid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not try_lock(fd, shared=True)
+    finally:
+        os.close(fd)
+
+
 def _is_locked(fd: int) -> bool:
     """Whether any open file holds the lock, this one included.
 

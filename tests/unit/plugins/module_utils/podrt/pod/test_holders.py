@@ -44,6 +44,25 @@ def test_a_pod_of_another_data_directory_is_known_while_it_runs_and_after_it(tmp
     assert list(holders.dead(one)) == [(one, pod.uuid, "run")]
 
 
+def test_of_a_pod_that_runs_only_its_lock_is_asked(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _two = installations(tmp_path)
+    running, ended = make(one), make(one)
+    ended.close()
+    looked: list[str] = []
+
+    def look(paths: Paths, uuid: str) -> lifecycle.Pod:
+        looked.append(uuid)
+        return lifecycle.open_pod(paths, uuid)
+
+    monkeypatch.setattr(holders, "open_pod", look)
+    monkeypatch.setattr(holders, "locate", lambda _paths, uuid: looked.append(uuid))
+    assert list(holders.dead(one)) == [(one, ended.uuid, "run")]
+    assert looked == [ended.uuid]
+    running.close()
+
+
 def test_a_pod_whose_directory_has_gone_needs_nothing(tmp_path: pathlib.Path) -> None:
     one, two = installations(tmp_path)
     with make(one) as pod:
