@@ -13,7 +13,7 @@ from ..errors import Corrupt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PRIVATE_DIR = 0o750
 OPEN_DIR = 0o755
@@ -51,14 +51,20 @@ def open_beneath(path: str, base: str, mode: int | None = None) -> int:
     for name in filter(None, path[len(base) :].split("/")):
         above = fd
         try:
-            fd = _open_or_make(above, name, mode)
-        except OSError as err:
-            if err.errno not in (errno.ELOOP, errno.ENOTDIR):
-                raise
-            raise Corrupt(f"cannot write below {path}: {name} is not a directory", path=path) from err
+            fd = _step(above, name, mode, path)
         finally:
             os.close(above)
     return fd
+
+
+def _step(above: int, name: str, mode: int | None, path: str) -> int:
+    """Open a directory on the way to a path, see open_beneath."""
+    try:
+        return _open_or_make(above, name, mode)
+    except OSError as err:
+        if err.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        raise Corrupt(f"cannot write below {path}: {name} is not a directory", path=path) from err
 
 
 def _open_or_make(above: int, name: str, mode: int | None) -> int:
@@ -91,6 +97,17 @@ def path_beneath(path: str, base: str) -> Iterator[str]:
 def make_dirs_beneath(path: str, base: str, mode: int = PRIVATE_DIR) -> None:
     """Create directories as make_dirs does, but follow no link below base. Raises Corrupt, OSError."""
     os.close(open_beneath(path, base, mode))
+
+
+def make_each_beneath(paths: Sequence[str], base: str, mode: int = PRIVATE_DIR) -> None:
+    """Create several directories so, with one walk to those that are in the same one."""
+    for parent in dict.fromkeys(map(os.path.dirname, paths)):
+        above = open_beneath(parent, base, mode)
+        try:
+            for path in (path for path in paths if os.path.dirname(path) == parent):
+                os.close(_step(above, os.path.basename(path), mode, path))
+        finally:
+            os.close(above)
 
 
 def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:

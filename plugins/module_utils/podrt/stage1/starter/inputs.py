@@ -9,7 +9,7 @@ import os
 from ...appc.image import STOP_SIGNAL
 from ...appc.volumes import ImageVolume
 from ...errors import Corrupt, HostFailure, Unsupported
-from ...host.files import make_dirs_beneath, write_new_beneath
+from ...host.files import make_dirs_beneath, make_each_beneath, write_new_beneath
 from ...host.machine import architecture
 from ...host.reading import DOCUMENT, read_text, read_text_or
 from ...net.resolv import hosts_file, resolv_conf
@@ -120,8 +120,7 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
     Raises HostFailure.
     """
     try:
-        for path in pod.stage1_dirs:
-            make_dirs_beneath(path, pod.path, _DIR)
+        make_each_beneath(pod.stage1_dirs, pod.path, _DIR)
         make_dirs_beneath(pod.logs, pod.path)
         _hidden(pod)
         for app in plan.apps:

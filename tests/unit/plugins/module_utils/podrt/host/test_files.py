@@ -18,6 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files i
     disk_usage,
     make_dirs,
     make_dirs_beneath,
+    make_each_beneath,
     path_beneath,
     remove_tree,
     write_all,
@@ -42,11 +43,12 @@ def test_the_umask_of_the_caller_does_not_matter(tmp_path: pathlib.Path) -> None
         write_atomically(f"{tmp_path}/whole", b"", 0o644)
         make_dirs(f"{tmp_path}/a/b", 0o755)
         make_dirs_beneath(f"{tmp_path}/c/d", str(tmp_path), 0o755)
+        make_each_beneath([f"{tmp_path}/e/f", f"{tmp_path}/e/g"], str(tmp_path), 0o755)
     finally:
         os.umask(before)
-    names = ("new", "whole", "a", "a/b", "c", "c/d")
+    names = ("new", "whole", "a", "a/b", "c", "c/d", "e", "e/f", "e/g")
     modes = [(tmp_path / name).stat().st_mode & 0o7777 for name in names]
-    assert modes == [0o644, 0o644, *[0o755] * 4]
+    assert modes == [0o644, 0o644, *[0o755] * 7]
 
 
 @pytest.mark.finding("pods-F12")
@@ -65,6 +67,9 @@ def test_nothing_is_written_or_removed_beneath_a_directory_through_a_link(
         os.unlink(path)
     with pytest.raises(Corrupt):
         make_dirs_beneath(f"{base}/{place}/new", str(base))
+    for paths in ([f"{base}/{place}/new"], [f"{base}/new", f"{base}/{place}"]):
+        with pytest.raises(Corrupt):
+            make_each_beneath(paths, str(base))
     assert sorted(found.name for found in victim.rglob("*")) == ["deep", "kept", "kept"]
 
 
