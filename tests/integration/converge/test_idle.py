@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.test_startup i
 OF_THE_TEST = {"pathlib", "signal", "urllib", "urllib.parse"}
 # Modules of the standard library that cost milliseconds, and modules of the runtime that only changes need.
 FORBIDDEN = (HEAVY - OF_THE_TEST) | {
-    "ctypes",
+    "_ctypes",
     "podrt.appc.capabilities",
     "podrt.appc.signals",
     "podrt.host.datadir",
