@@ -290,7 +290,7 @@ def test_of_tables_that_cannot_be_begun_the_pod_that_needs_them_is_told(tmp_path
     (tmp_path / "nft").touch(0o755)
     subprocess.run(["mount", "--bind", tmp_path / "nft", program], check=True)
     assert begin_tables(lab.paths, plan.foundations, ALONE) is None
-    with pytest.raises(HostFailure, match="networking: cannot set up the networks of the pod: .*nft"):
+    with pytest.raises(HostFailure, match="networking: cannot set up the networks of the pod"):
         lab.pod().attach()
     subprocess.run(["umount", program], check=True)
     lab.pod().attach()

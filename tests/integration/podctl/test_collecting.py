@@ -194,3 +194,24 @@ def test_a_program_that_others_can_change_is_told_of_and_the_others_are_asked(po
     done = pods.podctl("gc")
     assert (done.status, len(programs.calls("GC"))) == (254, 1)
     assert "others can change it (mode 0777)" in done.err
+
+
+@in_own_network
+def test_of_flannel_no_program_is_asked_whose_networks_are_built_in(pods: PodHost) -> None:
+    programs = Programs(pods)
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/opt"], check=True)
+    place = pathlib.Path("/opt/cni/bin")
+    place.mkdir(parents=True)
+    shutil.copy(programs.place / "script", place / "flannel")
+    subnets = programs.net_d / "subnet.env"
+    subnets.write_text(
+        "FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+    )
+    plugin = {"type": "flannel", "subnetFile": str(subnets)}
+    (programs.net_d / "20-f.conflist").write_text(json.dumps({**LIST, "name": "f", "plugins": [plugin]}))
+    uuid = pods.detached(WAITS, net="f")
+    pods.ok("gc")
+    assert not (place / "calls").exists()
+    assert programs.kept() == set()
+    end(pods)
+    assert uuid not in pods.uuids()
