@@ -7,7 +7,7 @@ third of it, and memory for the whole would take 3 ms. It belongs to one version
 without it, as in a checkout, modules are imported as usual.
 
 What a module imports at once is loaded before it, by a few lines here: importlib takes 20 µs for each to be ready for
-threads and for other finders.
+threads and for other finders. So these imports make no circle, which a test finds.
 
     4 bytes, little endian    the length of the index
     the index, marshalled     name to (file, whether a package, offset of its code, length of its code, what it imports)

@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import programs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import (
     Address,
     Subnet,
@@ -277,3 +280,17 @@ def test_tables_that_have_gone_since_they_were_begun_are_made_again(tmp_path: pa
     assert pod.uuid in nft("list", "ruleset")
     pod.detach()
     assert nft("list", "ruleset") == ""
+
+
+@in_own_network
+def test_of_tables_that_cannot_be_begun_the_pod_that_needs_them_is_told(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    plan = network_plan(choose(load_confs(lab.paths.config_dirs), parse_requests("")), ())
+    program = programs.find("nft")
+    (tmp_path / "nft").touch(0o755)
+    subprocess.run(["mount", "--bind", tmp_path / "nft", program], check=True)
+    assert begin_tables(lab.paths, plan.foundations, ALONE) is None
+    with pytest.raises(HostFailure, match="networking: cannot set up the networks of the pod"):
+        lab.pod().attach()
+    subprocess.run(["umount", program], check=True)
+    lab.pod().attach()

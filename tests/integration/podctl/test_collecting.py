@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 
@@ -28,6 +29,7 @@ config=$(cat)
 printf '%s\\t%s\\t%s\\n' "$CNI_COMMAND" "$(env | grep -c '^CNI_')" "$config" >> "$here/calls"
 case $CNI_COMMAND in
 ADD) test ! -e "$here/slow" || sleep 2
+     test ! -e "$here/serves" || { sleep 600 >/dev/null 2>&1 & echo $! > "$here/server"; }
      echo '{"cniVersion": "1.1.0", "ips": [{"address": "10.9.0.5/24"}]}' ;;
 GC)  test ! -e "$here/fails" || { echo '{"code": 11, "msg": "it is busy"}'; exit 1; } ;;
 esac
@@ -39,7 +41,9 @@ class Programs:
     """The network n of a host, by a program."""
 
     def __init__(self, pods: PodHost, **members: object) -> None:
-        subprocess.run(["mount", "-t", "tmpfs", "none", "/var/lib/cni"], check=True)
+        for place in ("/var/lib/cni", "/run/pods"):  # which all pods of this machine share
+            os.makedirs(place, exist_ok=True)
+            subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
         self.place = pods.base / "lib/plugins/net"
         self.place.mkdir(parents=True)
         (self.place / "script").write_text(NOTING)
@@ -60,6 +64,7 @@ class Programs:
         (config,) = self.calls("GC")
         attached = config["cni.dev/valid-attachments"]
         assert isinstance(attached, list)
+        assert attached == config["cni.dev/attachments"], "the name in the first text of 1.1.0"
         assert all(set(each) == {"containerID", "ifname"} for each in attached)
         return {each["containerID"] for each in attached}
 
@@ -75,28 +80,29 @@ class Programs:
 @in_own_network
 def test_a_program_forgets_what_is_not_attached(pods: PodHost) -> None:
     programs = Programs(pods)
-    other = neighbour(pods)
-    (other.base / "etc/net.d").symlink_to(programs.net_d)
-    (other.base / "lib/plugins").mkdir(parents=True)
-    (other.base / "lib/plugins/net").symlink_to(programs.place)
+    other, apart = neighbour(pods), PodHost(pods.base / "apart", pods.image)
+    for host in (other, apart):
+        (host.base / "etc/net.d").symlink_to(programs.net_d)
+        (host.base / "lib/plugins").mkdir(parents=True)
+        (host.base / "lib/plugins/net").symlink_to(programs.place)
     running = pods.detached(WAITS, net="n,default")
     beside = other.detached(WAITS, net="n")
+    with_own_leases = apart.detached(WAITS, net="n")
     ended = pods.detached(WAITS, net="n")
     os.kill(int((pods.data / "pods/run" / ended / "pid").read_text()), signal.SIGKILL)
     pods.wait(ended)
     programs.cache("theirs")
     programs.cache("elsewhere", network="m")
     pods.ok("gc")
-    assert programs.kept() == {running, beside, ended, "theirs"}
+    assert programs.kept() == {running, beside, with_own_leases, ended, "theirs"}
     (config,) = programs.calls("GC")
-    assert {**config, "cni.dev/valid-attachments": []} == {
-        **{"name": "n", "cniVersion": "1.1.0", "type": "script", "own": 7},
-        "cni.dev/valid-attachments": [],
-    }
-    assert {"containerID": running, "ifname": "eth0"} in config["cni.dev/valid-attachments"]  # type: ignore[operator]
+    attached = config.pop("cni.dev/valid-attachments")
+    assert {"containerID": running, "ifname": "eth0"} in attached  # type: ignore[operator]
+    del config["cni.dev/attachments"]
+    assert config == {"name": "n", "cniVersion": "1.1.0", "type": "script", "own": 7}
     counts = [line.split("\t")[1] for line in (programs.place / "calls").read_text().splitlines()]
     assert counts[-1] == "2", "beside the command only CNI_PATH"
-    for host in (other, pods):
+    for host in (other, apart, pods):
         end(host)
 
 
@@ -124,6 +130,11 @@ def test_of_attachments_that_cannot_be_known_nothing_is_forgotten(pods: PodHost)
     assert "cannot tell what another engine has attached to networks" in done.err
     assert "remove /var/lib/cni/results/n-theirs-eth0 if no container needs it" in done.err
     os.unlink("/var/lib/cni/results/n-theirs-eth0")
+    os.mkdir("/var/lib/cni/results/n-theirs-eth0")
+    done = pods.podctl("gc")
+    assert (done.status, programs.calls("GC")) == (254, [])
+    assert "cannot tell what another engine has attached to networks" in done.err
+    os.rename("/var/lib/cni/results/n-theirs-eth0", "/var/lib/cni/results/.other")
     copies = pods.data / "pods/run" / uuid / "net"
     whole = (copies / "10-n.conflist").read_bytes()
     (copies / "10-n.conflist").write_bytes(b"{")
@@ -157,3 +168,50 @@ def test_a_pod_that_is_being_attached_is_not_forgotten(pods: PodHost) -> None:
     assert programs.kept() == {uuid}
     assert starting.wait(20) == 0
     end(pods)
+
+
+@in_own_network
+def test_what_a_program_has_left_running_keeps_nobody_from_collecting(pods: PodHost) -> None:
+    programs = Programs(pods)
+    (programs.place / "serves").touch()
+    uuid = pods.detached(WAITS, net="n")
+    server = int((programs.place / "server").read_text())
+    try:
+        pods.ok("gc")
+        assert programs.kept() == {uuid}
+    finally:
+        os.kill(server, signal.SIGKILL)
+    end(pods)
+
+
+@in_own_network
+def test_a_program_that_others_can_change_is_told_of_and_the_others_are_asked(pods: PodHost) -> None:
+    programs = Programs(pods)
+    shutil.copy(programs.place / "script", programs.place / "open")
+    (programs.place / "open").chmod(0o777)
+    other = {**LIST, "name": "m", "plugins": [{"type": "open"}]}
+    (programs.net_d / "05-m.conflist").write_text(json.dumps(other))
+    done = pods.podctl("gc")
+    assert (done.status, len(programs.calls("GC"))) == (254, 1)
+    assert "others can change it (mode 0777)" in done.err
+
+
+@in_own_network
+def test_of_flannel_no_program_is_asked_whose_networks_are_built_in(pods: PodHost) -> None:
+    programs = Programs(pods)
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/opt"], check=True)
+    place = pathlib.Path("/opt/cni/bin")
+    place.mkdir(parents=True)
+    shutil.copy(programs.place / "script", place / "flannel")
+    subnets = programs.net_d / "subnet.env"
+    subnets.write_text(
+        "FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+    )
+    plugin = {"type": "flannel", "subnetFile": str(subnets)}
+    (programs.net_d / "20-f.conflist").write_text(json.dumps({**LIST, "name": "f", "plugins": [plugin]}))
+    uuid = pods.detached(WAITS, net="f")
+    pods.ok("gc")
+    assert not (place / "calls").exists()
+    assert programs.kept() == set()
+    end(pods)
+    assert uuid not in pods.uuids()

@@ -247,9 +247,14 @@ class Paths(Value):
     def holders(self) -> str:
         """One link for each pod that holds resources of the host's networks, to its data directory.
 
-        Installations that share no leases, such as those of tests, do not share these either.
+        Installations that share no leases, such as those of tests, do not share these either. Programs of networks
+        may be the same: see holders_apart.
         """
         return self._by_leases("holders")
+
+    def holders_apart(self, name: str) -> str:
+        """The holders of installations with other leases. name: holders, or holders-DIGEST."""
+        return f"{self.run}/{name}"
 
     @property
     def name_lists(self) -> str:

@@ -101,19 +101,26 @@ def begin(
 
 
 class Running:
-    """A program that runs. To be awaited once: else it stays as a zombie until this process ends."""
+    """A program that runs, to be awaited once, or ended."""
 
     def __init__(self, pid: int, name: str, out: int, err: int) -> None:
         self._pid, self._name, self._out, self._err = pid, name, out, err
 
     def wait(self, seconds: float = SECONDS) -> Completed:
         """Wait for its end, see run. Raises HostFailure."""
+        pid, self._pid = self._pid, 0
         try:
-            status = _await(self._pid, self._name, seconds, (self._out, self._err))
+            status = _await(pid, self._name, seconds, (self._out, self._err))
             return Completed(exit_status(status), _content(self._out), _content(self._err))
         finally:
             os.close(self._out)
             os.close(self._err)
+
+    def end(self) -> None:
+        """Kill it with its process group, unless it was awaited."""
+        if self._pid:
+            _kill_group(self._pid)
+            self.wait()
 
 
 def _await(pid: int, name: str, seconds: float, outputs: tuple[int, int]) -> int:

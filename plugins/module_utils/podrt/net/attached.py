@@ -8,6 +8,8 @@ Source: containernetworking/cni libcni/api.go, "cniCacheV1".
 
 from __future__ import annotations
 
+import time
+
 from ..errors import Corrupt, InvalidSpec
 from ..fields import Fields, parse_json
 from ..host.files import entries
@@ -19,7 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .member import JoiningPod
+    from .member import JoiningPod, NetMember
+
+# A pod that joins networks or leaves them has a part of its record for a moment.
+_LOOKS, _PAUSE = 5, 0.05
 
 
 class AttachedContainer(Value):
@@ -36,21 +41,19 @@ class AttachedContainer(Value):
 def attached_pods(network: str, pods: Iterable[JoiningPod]) -> Iterator[AttachedContainer]:
     """The pods that are attached to a network, or may be. Raises Corrupt, OSError."""
     for pod in pods:
-        copies = read_copies(pod)
-        if not copies.whole and (entries(pod.conf_dir) or read_infos(pod)):
-            raise Corrupt(
-                f"cannot tell which networks pod {pod.uuid} has joined: {pod.conf_dir} is damaged",
-                "remove the pod",
-                path=pod.conf_dir,
-            )
-        for member, _result in members_of(pod, copies):
+        for member in _memberships(pod):
             if member.conf.name == network:
                 yield AttachedContainer(pod.uuid, member.place.if_name)
 
 
 def attached_elsewhere(network: str, directory: str) -> Iterator[AttachedContainer]:
-    """What other engines have attached to a network. directory: of the cache. Raises Corrupt, OSError."""
+    """What other engines have attached to a network. directory: of the cache. Raises Corrupt, OSError.
+
+    The names of its files are that of the network, of the container and of the interface, joined by hyphens.
+    """
     for name in entries(directory):
+        if not name.startswith(f"{network}-"):
+            continue
         path = f"{directory}/{name}"
         try:
             fields = Fields(parse_json(read_trusted(path), path), path)
@@ -58,7 +61,7 @@ def attached_elsewhere(network: str, directory: str) -> Iterator[AttachedContain
             is_here = fields.text("networkName") == network
         except FileNotFoundError:
             continue  # it has just been detached
-        except InvalidSpec as err:
+        except (Corrupt, InvalidSpec) as err:
             raise Corrupt(
                 f"cannot tell what another engine has attached to networks: {err}",
                 f"remove {path} if no container needs it",
@@ -66,3 +69,21 @@ def attached_elsewhere(network: str, directory: str) -> Iterator[AttachedContain
             ) from err
         if is_here:
             yield found
+
+
+def _memberships(pod: JoiningPod) -> list[NetMember]:
+    """The networks that a pod has joined, or had begun to. Raises Corrupt, OSError."""
+    for _look in range(_LOOKS):
+        copies = read_copies(pod)
+        members = [member for member, _result in members_of(pod, copies)]
+        infos = read_infos(pod)
+        if copies.whole and len(members) >= len(infos):
+            return members
+        if not infos and not entries(pod.conf_dir):
+            return []
+        time.sleep(_PAUSE)  # it may be joining or leaving
+    raise Corrupt(
+        f"cannot tell which networks pod {pod.uuid} has joined: {pod.conf_dir} is damaged",
+        "remove the pod",
+        path=pod.conf_dir,
+    )

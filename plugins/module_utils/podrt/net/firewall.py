@@ -45,11 +45,11 @@ def begin_tables(paths: Paths, rules: PodRules, neighbours: Neighbours) -> progr
     """Begin to make the tables, if they are missing, with these rules and those of all running pods.
 
     A program does that, so it is begun before there is a pod whose elements could be added. Until it has ended, it
-    holds the lock. Whether it has failed, add_rules finds out. Raises OSError, Conflict.
+    holds the lock. Whether it has failed, or could not be begun, add_rules finds out. Raises Conflict.
     """
     if not rules.chains or _has_tables():
         return None
-    with outliving_lock(paths, _LOCK, shared=True), suppress(Unsupported):
+    with suppress(OSError, Unsupported), outliving_lock(paths, _LOCK, shared=True):
         return _begin_nft(rules.beside(neighbours.rules()).everything)
     return None
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from ..contexts import contextmanager
@@ -23,25 +24,35 @@ def bridge_lock(paths: Paths, name: str) -> AbstractContextManager[tuple[int, ..
     return host_lock(paths, f"net-bridge-{name}")
 
 
-def openings_lock(paths: Paths) -> AbstractContextManager[None]:
+def openings_lock(paths: Paths) -> AbstractContextManager[tuple[int, ...]]:
     """The lock that is held while pods are let through firewalls of others, and shut out again."""
     return outliving_lock(paths, "net-openings")
 
 
-def programs_lock(paths: Paths, *, shared: bool = False) -> AbstractContextManager[None]:
-    """The lock that is held while programs of networks collect, and shared while they attach pods."""
-    return outliving_lock(paths, "net-programs", shared=shared)
-
-
 @contextmanager
-def outliving_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[None]:
+def outliving_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[tuple[int, ...]]:
     """Hold a lock of the host also in programs that outlive this process: who cleans up after a kill must see what
-    they change. Raises Conflict naming the holder, OSError.
+    they change. Yields its descriptors, see host_lock. Raises Conflict naming the holder, OSError.
     """
     with host_lock(paths, name, shared=shared) as fds:
         for fd in fds:
             os.set_inheritable(fd, True)
-        yield
+        yield fds
+
+
+@contextmanager
+def programs_lock(paths: Paths, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of programs that collect, or share it while they attach pods, see outliving_lock.
+
+    Once they have ended, what they have left running, such as a server of names, holds nothing. Raises Conflict,
+    OSError.
+    """
+    with outliving_lock(paths, "net-programs", shared=shared) as fds:
+        try:
+            yield
+        finally:
+            for fd in fds:
+                fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 @contextmanager

@@ -116,6 +116,17 @@ def _dead_here(paths: Paths, uuid: str) -> Iterator[tuple[Paths, str, str]]:
             yield paths, uuid, pod.state_dir
 
 
+def apart(paths: Paths) -> Iterator[tuple[Paths, str, str]]:
+    """The pods, see dead, of installations with other leases, whether they run or have ended."""
+    names = (name for name in entries(paths.run) if name.split("-")[0] == "holders")
+    for directory in map(paths.holders_apart, names):
+        for uuid in entries(directory) if directory != paths.holders else ():
+            home = paths.replace(data=_leads_to(f"{directory}/{uuid}"))
+            state_dir = locate(home, uuid) if home.data else None
+            if state_dir:
+                yield home, uuid, state_dir
+
+
 def _home_of(paths: Paths, uuid: str) -> Paths | None:
     """The installation that has, or had, a pod; None if it is unknown."""
     if not is_uuid(uuid):
@@ -135,8 +146,12 @@ def _elsewhere(paths: Paths, here: Container[str] = ()) -> Iterator[tuple[str, P
 
 
 def _recorded(paths: Paths, uuid: str) -> str:
+    return _leads_to(paths.holder(uuid))
+
+
+def _leads_to(link: str) -> str:
     try:
-        return os.readlink(paths.holder(uuid))
+        return os.readlink(link)
     except OSError:
         return ""
 

@@ -8,13 +8,13 @@ that is gone. Source: containernetworking/cni SPEC.md, "GC".
 
 from __future__ import annotations
 
-from ..contexts import suppress
+from ..contexts import contextmanager, suppress
 from ..errors import HostFailure, NotFound, PodError
 from ..net.attached import AttachedContainer, attached_elsewhere, attached_pods
 from ..net.conf import ChosenNet, load_confs
 from ..net.hostlock import programs_lock
 from ..net.member import JoiningPod
-from ..net.programs import find_programs
+from ..net.programs import find_delegates, find_programs
 from ..net.result import VERSIONS
 from ..pod import holders
 
@@ -29,44 +29,44 @@ _FIRST = VERSIONS.index("1.1.0")
 
 
 def collect_attachments(paths: Paths) -> list[PodError]:
-    """Have the programs of each network that knows it forget what is not attached. Returns what has gone wrong.
+    """Have the programs of each network that knows it forget what is not attached. Returns what has gone wrong."""
+    failed: list[PodError] = []
+    with _told(failed):
+        for conf in load_confs(paths.config_dirs):
+            if conf.flaw or not conf.collected or VERSIONS.index(conf.cni_version) < _FIRST:
+                continue
+            with _told(failed), suppress(NotFound):  # a program that is missing has attached nothing of late
+                _collect(paths, conf, failed)
+    return failed
+
+
+def _collect(paths: Paths, conf: NetConf, failed: list[PodError]) -> None:
+    """Have the programs of a network, if any, forget what is not attached to it. Raises PodError, OSError.
 
     No pod may be attached meanwhile: a program would forget one that is not in the list yet.
     """
-    failed: list[PodError] = []
+    chosen = find_delegates((ChosenNet(conf),), paths)
+    found = find_programs(chosen, paths).resolve(chosen[0].conf)
+    if not any(plugin.program or plugin.ipam_program for plugin in found.plugins):
+        return
+    from ..net.drivers.external import ProgramDriver
+
+    with programs_lock(paths):
+        attached = tuple(_attached(paths, conf.name))
+        for plugin in found.plugins:
+            with _told(failed):
+                ProgramDriver().collect(found, plugin, attached, paths)
+
+
+@contextmanager
+def _told(failed: list[PodError]) -> Iterator[None]:
+    """Go on after a failure, which is told with the others."""
     try:
-        confs = list(_collected(paths))
-        if confs:
-            with programs_lock(paths):
-                for conf in confs:
-                    _collect(paths, conf, failed)
+        yield
     except PodError as err:
         failed.append(err)
     except OSError as err:
         failed.append(HostFailure.of("networking: cannot collect what networks have attached", err))
-    return failed
-
-
-def _collected(paths: Paths) -> Iterator[NetConf]:
-    """The networks with programs that may be asked."""
-    for conf in load_confs(paths.config_dirs):
-        if conf.flaw or not conf.collected or VERSIONS.index(conf.cni_version) < _FIRST:
-            continue
-        with suppress(NotFound):  # a program that is missing has attached nothing of late
-            found = find_programs((ChosenNet(conf),), paths).resolve(conf)
-            if any(plugin.program or plugin.ipam_program for plugin in found.plugins):
-                yield found
-
-
-def _collect(paths: Paths, conf: NetConf, failed: list[PodError]) -> None:
-    from ..net.drivers.external import ProgramDriver
-
-    attached = tuple(_attached(paths, conf.name))
-    for plugin in conf.plugins:
-        try:
-            ProgramDriver().collect(conf, plugin, attached, paths)
-        except HostFailure as err:
-            failed.append(err)
 
 
 def _attached(paths: Paths, network: str) -> Iterator[AttachedContainer]:
@@ -78,6 +78,6 @@ def _pods(paths: Paths) -> Iterator[JoiningPod]:
     """The pods of the host that may hold something."""
     for pod in holders.running(paths):
         yield JoiningPod(pod.paths, pod.uuid, pod.dir.net_confs, pod.dir.net_info)
-    for home, uuid, state_dir in holders.dead(paths):
+    for home, uuid, state_dir in (*holders.dead(paths), *holders.apart(paths)):
         place = home.pod(state_dir, uuid)
         yield JoiningPod(home, uuid, place.net_confs, place.net_info)

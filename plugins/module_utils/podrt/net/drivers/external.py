@@ -38,8 +38,9 @@ _SECONDS = {ADD: 90.0, CHECK: 30.0, DEL: 60.0, GC: 60.0}
 # The first versions with CHECK, and with GC. Plugins of older ones do not get the result with DEL either.
 _WITH_CHECK = VERSIONS.index("0.4.0")
 _LONGEST = 1024
-# Source: containernetworking/cni SPEC.md, "GC".
-VALID = "cni.dev/valid-attachments"
+# The second is what the first SPEC.md with GC had: a program that looks for it alone would forget everything.
+# Source: containernetworking/cni SPEC.md, "GC"; its issue 1101.
+_ATTACHED = ("cni.dev/valid-attachments", "cni.dev/attachments")
 # Addresses of an answer, routes or interfaces: an address becomes lines in the hosts files of all pods of its network.
 _MOST = 1000
 
@@ -76,7 +77,8 @@ class ProgramDriver:
         self, conf: NetConf, plugin: Plugin, attached: Iterable[AttachedContainer], paths: Paths
     ) -> None:
         """Have the programs of a plugin forget what is attached to its network, but for these. Raises HostFailure."""
-        stdin = _config(conf, plugin, {VALID: [each.to_json() for each in attached]})
+        valid = [each.to_json() for each in attached]
+        stdin = _config(conf, plugin, {name: valid for name in _ATTACHED})
         for program in filter(None, (plugin.program, plugin.ipam_program)):
             _execute(GC, conf, program, stdin, _of_host(paths, GC))
 

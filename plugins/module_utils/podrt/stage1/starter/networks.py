@@ -69,9 +69,9 @@ def prepare(paths: Paths, uuid: str, plan: NetworkPlan) -> Running | None:
         for other in share_leases(paths):
             holders.record(paths, other)
         holders.record(paths, uuid)
-        return begin_tables(paths, plan.foundations, neighbours(paths, uuid))
     except OSError as err:
         raise HostFailure.of("networking: cannot use the leases of the host", err) from err
+    return begin_tables(paths, plan.foundations, neighbours(paths, uuid))
 
 
 def join(

@@ -113,6 +113,7 @@ def start(request: StartRequest) -> Pid1:
     manifest, runspec = read_manifest(pod), read_runspec(pod)
     networks, waits = _plan_networks(request.host, manifest, runspec)
     child: Pid1 | None = None
+    tables: Running | None = None
     try:
         tables = _prepare_networks(request, networks)
         planned = cgroups.plan_groups(request.uuid, in_service=in_service())
@@ -128,7 +129,7 @@ def start(request: StartRequest) -> Pid1:
             _await_apps(known, plan, child)
         return child
     except (OSError, PodError) as err:
-        _abandon(request, child)
+        _abandon(request, child, tables)
         if child and child.status == 0 and not request.detach:
             return child
         cause = child and last_words(child)
@@ -138,7 +139,7 @@ def start(request: StartRequest) -> Pid1:
             raise
         raise HostFailure.of(f'cannot start pod "{request.uuid}"', err) from err
     except BaseException:
-        _abandon(request, child)
+        _abandon(request, child, tables)
         raise
 
 
@@ -445,8 +446,10 @@ def _await_apps(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     raise err
 
 
-def _abandon(request: StartRequest, child: Pid1 | None) -> None:
+def _abandon(request: StartRequest, child: Pid1 | None, tables: Running | None) -> None:
     if child:
         child.kill()
+    if tables:
+        tables.end()  # the takedown would wait for it
     with suppress(PodError):
         take_down(request.host, request.uuid, request.pod)

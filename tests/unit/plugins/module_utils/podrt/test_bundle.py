@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import graphlib
 import importlib.util
 import marshal
 import pathlib
@@ -94,6 +95,15 @@ def test_what_a_module_imports_is_loaded_before_it_unless_there_are_threads(
     loaded, once, *odd = python("-c", SHORT_WAY, str(runtime), str(others)).split()
     assert (loaded, odd) == (once, ["[]", "True"])
     assert int(loaded) == 0 if others else int(loaded) > 20
+
+
+def test_modules_import_at_once_in_no_circle_and_packages_nothing(runtime: pathlib.Path) -> None:
+    """What imports it is empty while a module is loaded, and what a package has beside modules is not looked for."""
+    (path,) = runtime.glob("podrt.*.bundle")
+    index = marshal.loads(path.read_bytes()[bundle.HEAD :])
+    needed = {name: place[4] for name, place in index.items()}
+    graphlib.TopologicalSorter(needed).prepare()
+    assert [name for name, place in index.items() if place[1] and place[4]] == []
 
 
 def test_a_module_that_cannot_be_loaded_is_not_left_half_loaded(tmp_path: pathlib.Path) -> None:

@@ -47,6 +47,25 @@ def test_a_program_that_hangs_is_killed_with_what_it_started_and_named(tmp_path:
     assert ended(int(pids.read_text()))
 
 
+def test_a_program_that_is_not_awaited_is_ended_with_what_it_started(
+    tmp_path: pathlib.Path, no_descriptor_left: None
+) -> None:
+    script = f"sleep 60 & echo $$ $! > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; wait"
+    running = programs.begin((SH, "-c", script))
+    while not (tmp_path / "pid").exists():
+        time.sleep(0.01)
+    running.end()
+    pid, other = (tmp_path / "pid").read_text().split()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(int(pid), os.WNOHANG)
+    state = pathlib.Path(f"/proc/{other}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+    awaited = programs.begin((SH, "-c", "exit 3"))
+    assert awaited.wait().status == 3
+    awaited.end()
+    del no_descriptor_left
+
+
 def test_without_a_name_the_error_has_that_of_the_file() -> None:
     with pytest.raises(HostFailure, match=r"^sleep was killed"):
         programs.run(("/bin/sleep", "1000"), seconds=0.1)

@@ -78,7 +78,6 @@ def test_whoever_loses_a_race_for_a_move_is_told(paths: Paths) -> None:
             other.move("garbage")
 
 
-@pytest.mark.behaviour("D4")
 def test_a_pod_is_on_disk_once_it_is_prepared(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     monkeypatch.setattr(files, "sync_dir", synced.append)
@@ -90,6 +89,7 @@ def test_a_pod_is_on_disk_once_it_is_prepared(paths: Paths, monkeypatch: pytest.
     assert (len(synced), pod.state()) == (2, PodState.RUNNING)
 
 
+@pytest.mark.behaviour("D4")
 def test_the_lock_goes_with_the_process_that_holds_it(paths: Paths) -> None:
     with create(paths) as pod:
         pod.move("run")
