@@ -24,16 +24,16 @@ ENDED = """
 import os, sys
 sys.path.insert(0, {runtime!r})
 from podrt.pod import cgroups
-def make_groups(planned):
+def make_leaves(groups, apps):
     {how}
-cgroups.make_groups = make_groups
+cgroups.make_leaves = make_leaves
 from podrt.cli.main import main
 main(sys.argv[1:])
 """
 
 
 def ended(pods: PodHost, how: str, *words: str) -> Done:
-    """Call podctl, and end it so where a start makes its control groups."""
+    """Call podctl, and end it so where a start makes the control groups of apps."""
     program = ENDED.format(runtime=str(RUNTIME), how=how)
     return called([PYTHON, "-I", "-S", "-c", program, *pods.where, *words])
 

@@ -115,10 +115,11 @@ def start(request: StartRequest) -> Pid1:
     child: Pid1 | None = None
     tables: Running | None = None
     try:
-        tables = _prepare_networks(request, networks)
         planned = cgroups.plan_groups(request.uuid, in_service=in_service())
         cgroups.record(pod, planned)
         groups = cgroups.make_groups(planned)
+        # Not earlier: with a program in it, the group of a unit would not be podctl's alone.
+        tables = _prepare_networks(request, networks)
         known = _Known(request, manifest, runspec, networks, tables, groups, waits)
         plan = _decide(known)
         child, left = _fork(known, plan)
