@@ -58,8 +58,7 @@ def test_a_program_that_is_not_awaited_is_ended_with_what_it_started(
     pid, other = (tmp_path / "pid").read_text().split()
     with pytest.raises(ChildProcessError):
         os.waitpid(int(pid), os.WNOHANG)
-    state = pathlib.Path(f"/proc/{other}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    assert ended(int(other))
     awaited = programs.begin((SH, "-c", "exit 3"))
     assert awaited.wait().status == 3
     awaited.end()
