@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The system calls that Python 3.9 lacks, one thin wrapper each: no policy, OSError with the path on failure.
 
-The C library wraps the old calls; newer ones are made by number, which is the same on every
-architecture from 424 on. Source: the manual page of each call, linux/mount.h, linux/prctl.h.
+The C library wraps the old calls; newer ones are made by number, which is the same on every architecture from 424 on.
+Source: the manual page of each call, linux/mount.h, linux/prctl.h.
 """
 
 from __future__ import annotations
@@ -12,27 +12,7 @@ import _signal
 import errno
 import os
 
-from .clibrary import (
-    Structure,
-    addressof,
-    byref,
-    c_char_p,
-    c_int,
-    c_int64,
-    c_long,
-    c_size_t,
-    c_uint,
-    c_uint32,
-    c_uint64,
-    c_ulong,
-    c_ushort,
-    c_void_p,
-    create_string_buffer,
-    get_errno,
-    libc,
-    python,
-    sizeof,
-)
+from . import clibrary as ctypes
 from .machine import architecture
 
 TYPE_CHECKING = False
@@ -112,32 +92,32 @@ _CLONE_INTO_CGROUP = 0x200000000
 _BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
 _BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 
-_libc = libc()
-_libc.syscall.restype = c_long
+_libc = ctypes.libc()
+_libc.syscall.restype = ctypes.c_long
 # Of its own, with types: a start calls it for each path of an app, and other pods' for each of their files.
 _openat2 = _libc["syscall"]
-_openat2.argtypes = (c_long, c_long, c_char_p, c_void_p, c_size_t)
-_openat2.restype = c_long
-_libc.mount.argtypes = (c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
-_libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+_openat2.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+_openat2.restype = ctypes.c_long
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 
-class _MountAttr(Structure):
+class _MountAttr(ctypes.Structure):
     _fields_ = (
-        ("attr_set", c_uint64),
-        ("attr_clr", c_uint64),
-        ("propagation", c_uint64),
-        ("userns_fd", c_uint64),
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
     )
 
 
-class _OpenHow(Structure):
-    _fields_ = (("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64))
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-class _CloneArgs(Structure):
+class _CloneArgs(ctypes.Structure):
     _fields_ = tuple(
-        (name, c_uint64)
+        (name, ctypes.c_uint64)
         for name in (
             *("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls"),
             *("set_tid", "set_tid_size", "cgroup"),
@@ -145,41 +125,41 @@ class _CloneArgs(Structure):
     )
 
 
-class _SockFprog(Structure):
-    _fields_ = (("len", c_ushort), ("filter", c_char_p))
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-class _BpfLoad(Structure):
+class _BpfLoad(ctypes.Structure):
     _fields_ = (
-        ("prog_type", c_uint32),
-        ("insn_cnt", c_uint32),
-        ("insns", c_uint64),
-        ("license", c_uint64),
-        ("log_level", c_uint32),
-        ("log_size", c_uint32),
-        ("log_buf", c_uint64),
-        ("kern_version", c_uint32),
-        ("prog_flags", c_uint32),
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
     )
 
 
-class _BpfAttach(Structure):
+class _BpfAttach(ctypes.Structure):
     _fields_ = (
-        ("target_fd", c_uint32),
-        ("attach_bpf_fd", c_uint32),
-        ("attach_type", c_uint32),
-        ("attach_flags", c_uint32),
+        ("target_fd", ctypes.c_uint32),
+        ("attach_bpf_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("attach_flags", ctypes.c_uint32),
     )
 
 
 def unshare(flags: int) -> None:
     """Leave namespaces for new ones; CLONE_NEWPID is for children forked from now on."""
-    _check(_libc.unshare(c_int(flags)))
+    _check(_libc.unshare(ctypes.c_int(flags)))
 
 
 def setns(fd: int, kind: int) -> None:
     """Join the namespace of a descriptor, or those of the process of a pidfd. kind: CLONE_NEW..., 0 for any."""
-    _check(_libc.setns(c_int(fd), c_int(kind)))
+    _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
 
 
 def fork_into(group: int, spaces: int = 0) -> int:
@@ -213,14 +193,14 @@ def fork_into(group: int, spaces: int = 0) -> int:
 def _clone(arguments: _CloneArgs) -> int:
     """Fork by clone3. Source: Python's C API, PyOS_BeforeFork."""
     # It holds the interpreter's lock over the call, so that the child has it.
-    held = python()
-    held.syscall.restype = c_long
-    held.PyOS_BeforeFork()
-    pid = int(held.syscall(c_long(_NR_CLONE3), byref(arguments), sizeof(arguments)))
+    python = ctypes.python()
+    python.syscall.restype = ctypes.c_long
+    python.PyOS_BeforeFork()
+    pid = int(python.syscall(ctypes.c_long(_NR_CLONE3), ctypes.byref(arguments), ctypes.sizeof(arguments)))
     if pid == 0:
-        held.PyOS_AfterFork_Child()
+        python.PyOS_AfterFork_Child()
     else:
-        held.PyOS_AfterFork_Parent()
+        python.PyOS_AfterFork_Parent()
     return _check(pid)
 
 
@@ -232,7 +212,7 @@ def mount(source: str, target: str, fs_type: str = "", flags: int = 0, data: str
 
 def umount(target: str, flags: int = 0) -> None:
     """umount2(2)."""
-    _check(_libc.umount2(_path(target), c_int(flags)), target)
+    _check(_libc.umount2(_path(target), ctypes.c_int(flags)), target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
@@ -262,24 +242,24 @@ def mount_setattr(
         attr = _MountAttr(attr_set | _MOUNT_ATTR_IDMAP, attr_clear, propagation, users)
     else:
         attr = _MountAttr(attr_set, attr_clear, propagation, 0)
-    _call(_NR_MOUNT_SETATTR, (fd, b"", flags | AT_EMPTY_PATH, addressof(attr), sizeof(attr)))
+    _call(_NR_MOUNT_SETATTR, (fd, b"", flags | AT_EMPTY_PATH, ctypes.addressof(attr), ctypes.sizeof(attr)))
 
 
 def set_fs_ids(uid: int, gid: int) -> None:
     """Own what this thread creates from now on. Source: setfsuid(2), which reports no failure."""
-    _libc.setfsgid(c_uint(gid))
-    _libc.setfsuid(c_uint(uid))
-    if (_libc.setfsuid(c_uint(-1)), _libc.setfsgid(c_uint(-1))) != (uid, gid):
+    _libc.setfsgid(ctypes.c_uint(gid))
+    _libc.setfsuid(ctypes.c_uint(uid))
+    if (_libc.setfsuid(ctypes.c_uint(-1)), _libc.setfsgid(ctypes.c_uint(-1))) != (uid, gid):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     """open(2) with flags for the resolution of path: RESOLVE_IN_ROOT treats dir_fd as the root, also for links."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    arguments = (_NR_OPENAT2, dir_fd, _path(path), byref(how), sizeof(how))
+    arguments = (_NR_OPENAT2, dir_fd, _path(path), ctypes.byref(how), ctypes.sizeof(how))
     for _try in range(_OPENAT2_TRIES - 1):
         fd = int(_openat2(*arguments))
-        if fd >= 0 or get_errno() != errno.EAGAIN:
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
             return _check(fd, path)
         # A rename or mount happened, anywhere, while ".." was resolved.
     return _check(_openat2(*arguments), path)
@@ -307,23 +287,23 @@ def prctl(option: int, value: int = 0, third: int = 0) -> int:
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set the capabilities of this thread. Each is a mask: bit n is capability n."""
-    header = (c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (effective, permitted, inheritable)
-    data = (c_uint32 * 6)(*(mask & 0xFFFFFFFF for mask in sets), *(mask >> 32 for mask in sets))
+    data = (ctypes.c_uint32 * 6)(*(mask & 0xFFFFFFFF for mask in sets), *(mask >> 32 for mask in sets))
     _check(_libc.capset(header, data))
 
 
 def capget() -> tuple[int, int, int]:
     """The capabilities of this thread: effective, permitted, inheritable."""
-    header = (c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    data = (c_uint32 * 6)()
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
     _check(_libc.capget(header, data))
     return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
 
 
 def eventfd(initial: int, flags: int) -> int:
     """A counter that can be polled; flags: os.O_CLOEXEC, os.O_NONBLOCK. os.eventfd needs Python 3.10."""
-    return _check(_libc.eventfd(c_uint(initial), c_int(flags)))
+    return _check(_libc.eventfd(ctypes.c_uint(initial), ctypes.c_int(flags)))
 
 
 def join_session_keyring() -> None:
@@ -334,7 +314,7 @@ def join_session_keyring() -> None:
 def reserve(fd: int, size: int) -> None:
     """Reserve disk space for the first size bytes of a file, whose own size stays. Source: fallocate(2)."""
     fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
-    _check(fallocate(fd, _FALLOC_FL_KEEP_SIZE, c_int64(0), c_int64(size)))
+    _check(fallocate(fd, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)))
 
 
 def keep_memory(size: int) -> None:
@@ -344,27 +324,27 @@ def keep_memory(size: int) -> None:
     """
     mallopt = getattr(_libc, "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, c_int(size))
-        mallopt(_M_TRIM_THRESHOLD, c_int(size))
+        mallopt(_M_MMAP_THRESHOLD, ctypes.c_int(size))
+        mallopt(_M_TRIM_THRESHOLD, ctypes.c_int(size))
 
 
 def load_seccomp(program: bytes) -> None:
     """Put this thread under a compiled filter, an array of struct sock_filter."""
     program_header = _SockFprog(len(program) // _BPF_INSTRUCTION_BYTES, program)
-    _check(_libc.prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, addressof(program_header), 0, 0))
+    _check(_libc.prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program_header), 0, 0))
 
 
 def default_signal(number: int) -> None:
     """Give a signal its default disposition, also one that the C library reserves for its threads."""
-    action = create_string_buffer(_SIGACTION_BYTES)
-    _call(architecture().rt_sigaction, (number, addressof(action), 0, _SIGSET_BYTES))
+    action = ctypes.create_string_buffer(_SIGACTION_BYTES)
+    _call(architecture().rt_sigaction, (number, ctypes.addressof(action), 0, _SIGSET_BYTES))
 
 
 def bpf_load_device(program: bytes) -> int:
     """A descriptor of a program for BPF_CGROUP_DEVICE, an array of struct bpf_insn."""
-    code, terms = create_string_buffer(program), create_string_buffer(b"GPL")
+    code, terms = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"GPL")
     count = len(program) // _BPF_INSTRUCTION_BYTES
-    attr = _BpfLoad(_BPF_PROG_TYPE_CGROUP_DEVICE, count, addressof(code), addressof(terms))
+    attr = _BpfLoad(_BPF_PROG_TYPE_CGROUP_DEVICE, count, ctypes.addressof(code), ctypes.addressof(terms))
     return _bpf(_BPF_PROG_LOAD, attr)
 
 
@@ -374,7 +354,7 @@ def bpf_attach_device(group: int, program: int) -> None:
 
 
 def _bpf(command: int, attr: _BpfLoad | _BpfAttach) -> int:
-    return _call(architecture().bpf, (command, addressof(attr), sizeof(attr)))
+    return _call(architecture().bpf, (command, ctypes.addressof(attr), ctypes.sizeof(attr)))
 
 
 def _path(path: str) -> bytes:
@@ -383,12 +363,12 @@ def _path(path: str) -> bytes:
 
 def _call(number: int, arguments: Sequence[int | bytes], path: str = "") -> int:
     # A bare int would be passed as 32 bits.
-    wrapped = [c_long(item) if isinstance(item, int) else item for item in arguments]
-    return _check(_libc.syscall(c_long(number), *wrapped), path)
+    wrapped = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
+    return _check(_libc.syscall(ctypes.c_long(number), *wrapped), path)
 
 
 def _check(result: int, path: str = "") -> int:
     if result == -1:
-        code = get_errno()
+        code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), *((path,) if path else ()))
     return result

@@ -8,7 +8,7 @@ Source: behaviours E25.
 from __future__ import annotations
 
 from ..contexts import contextmanager, suppress
-from ..errors import HostFailure, InvalidSpec, PodError, Unsupported
+from ..errors import InvalidSpec, PodError, Unsupported, known
 from ..host.files import entries
 from .addresses import Address
 from .conf import load_confs
@@ -79,10 +79,8 @@ def _remove(member: NetMember, plugin: Plugin, result: NetResult) -> None:
 def _collected(failed: list[PodError]) -> Iterator[None]:
     try:
         yield
-    except PodError as err:
-        failed.append(err)
-    except OSError as err:
-        failed.append(HostFailure.of("networking: cannot take the pod out of its networks", err))
+    except (PodError, OSError) as err:
+        failed.append(known("networking: cannot take the pod out of its networks", err))
 
 
 def _lease_dirs(pod: JoiningPod, copies: Copies) -> tuple[str, ...]:

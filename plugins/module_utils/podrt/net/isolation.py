@@ -21,6 +21,7 @@ from ..errors import InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .elements import (
+    ISOLATION_SETS,
     ISOLATION_TABLE,
     MACS,
     NETWORKS,
@@ -141,6 +142,8 @@ def isolation_removal(elements: Sequence[Element], chains: Sequence[str], uuid: 
 
 def packed_key(element: Element) -> bytes:
     """The key of an element of the table as the kernel has it. Source: linux/netfilter/nf_tables.h."""
+    if element.container not in ISOLATION_SETS:
+        raise ValueError(element.container)
     link, *more = element.key
     packed = link.encode().ljust(_LINK_BYTES, b"\0")
     if more:

@@ -118,7 +118,7 @@ class Pod:
             place = locate(self.paths, self.uuid)
             if place is None:
                 break
-            locked = _is_locked(self.fd)
+            locked = _is_locked(f"/proc/self/fd/{self.fd}")
             if locate(self.paths, self.uuid) == place:
                 self.state_dir = place
                 return _STATES[place, locked]
@@ -260,22 +260,18 @@ def walk(paths: Paths, state_dirs: tuple[str, ...] = STATES) -> Iterator[Pod]:
 def seems_to_run(paths: Paths, uuid: str) -> bool:
     """Whether a pod is in run and its lock is held, by one look at it; False where that cannot be told."""
     try:
-        fd = os.open(f"{paths.state('run')}/{uuid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return _is_locked(f"{paths.state('run')}/{uuid}")
     except OSError:
         return False
-    try:
-        return not try_lock(fd, shared=True)
-    finally:
-        os.close(fd)
 
 
-def _is_locked(fd: int) -> bool:
-    """Whether any open file holds the lock, this one included.
+def _is_locked(path: str) -> bool:
+    """Whether any open file holds the lock of a directory, those of this process included; False if it is missing.
 
-    A second descriptor is opened, since a try on fd itself would change the lock that it holds.
+    A descriptor of its own is opened, since a try on one that holds the lock would change that.
     """
     try:
-        probe = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        probe = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as err:
         if err.errno == errno.ENOENT:
             return False

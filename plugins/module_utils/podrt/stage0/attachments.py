@@ -9,7 +9,7 @@ that is gone. Source: containernetworking/cni SPEC.md, "GC".
 from __future__ import annotations
 
 from ..contexts import contextmanager, suppress
-from ..errors import HostFailure, NotFound, PodError
+from ..errors import NotFound, PodError, known
 from ..net.attached import AttachedContainer, attached_elsewhere, attached_pods
 from ..net.conf import ChosenNet, load_confs
 from ..net.hostlock import programs_lock
@@ -63,10 +63,8 @@ def _told(failed: list[PodError]) -> Iterator[None]:
     """Go on after a failure, which is told with the others."""
     try:
         yield
-    except PodError as err:
-        failed.append(err)
-    except OSError as err:
-        failed.append(HostFailure.of("networking: cannot collect what networks have attached", err))
+    except (PodError, OSError) as err:
+        failed.append(known("networking: cannot collect what networks have attached", err))
 
 
 def _attached(paths: Paths, network: str) -> Iterator[AttachedContainer]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import os
 
-from ...errors import Conflict, HostFailure, PodError
+from ...errors import Conflict, HostFailure, PodError, known
 from ...net.drift import find_drift, read_joined
 from ...net.mend import mend as mend_networks
 from ...net.rules import forwards_of, on_record
@@ -44,10 +44,8 @@ def mend(host: Host, pod: Pod) -> None:
     for mend_one in (_mend_limits, _bring_back_all, *in_networks):
         try:
             mend_one(pod, pid, manifest)
-        except PodError as err:
-            failed.append(err)
-        except OSError as err:
-            failed.append(HostFailure.of("cannot look at the pod", err))
+        except (PodError, OSError) as err:
+            failed.append(known("cannot look at the pod", err))
     if failed:
         raise failed[0]
 

@@ -47,9 +47,8 @@ def test_a_program_that_hangs_is_killed_with_what_it_started_and_named(tmp_path:
     assert ended(int(pids.read_text()))
 
 
-def test_a_program_that_is_not_awaited_is_ended_with_what_it_started(
-    tmp_path: pathlib.Path, no_descriptor_left: None
-) -> None:
+@pytest.mark.usefixtures("no_descriptor_left")
+def test_a_program_that_is_not_awaited_is_ended_with_what_it_started(tmp_path: pathlib.Path) -> None:
     script = f"sleep 60 & echo $$ $! > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; wait"
     running = programs.begin((SH, "-c", script))
     while not (tmp_path / "pid").exists():
@@ -62,7 +61,6 @@ def test_a_program_that_is_not_awaited_is_ended_with_what_it_started(
     awaited = programs.begin((SH, "-c", "exit 3"))
     assert awaited.wait().status == 3
     awaited.end()
-    del no_descriptor_left
 
 
 def test_without_a_name_the_error_has_that_of_the_file() -> None:

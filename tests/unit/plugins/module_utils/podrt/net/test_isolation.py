@@ -112,6 +112,8 @@ def test_keys_are_those_of_the_kernel() -> None:
         "targets": 40,
     }
     assert keys["pairs6"] == keys["targets"]
+    with pytest.raises(ValueError, match="own"):
+        packed_key(Element("own", ("veth1", "10.0.0.2"), "", "u1"))
 
 
 @pytest.mark.parametrize(
