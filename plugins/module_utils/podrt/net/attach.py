@@ -21,7 +21,7 @@ from .firewall import add_rules
 from .foreign import foreign_drops
 from .info import NetInfo, write_net_info
 from .kinds import FIREWALL
-from .links import apply_step, loopback_up
+from .links import apply_step, await_connected, loopback_up
 from .linksockets import open_link_sockets
 from .localnet import open_loopback
 from .member import NetMember
@@ -79,6 +79,8 @@ def attach(
                     write_net_info(pod.info_path, infos)
             made = _publish(pod, infos, plan, later)
             loopback_up(wires.pod)
+            for link in filter(None, (info.host_if for info in infos)):
+                await_connected(link, wires.host)
         if made and report:
             _put_off(lambda: _report_drops(report, infos), later)
         return tuple(infos)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import _socket
+import time
 
 from ..contexts import nullcontext
 from .place import host_if_prefix, shaper_prefix
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _ENODEV = 19
 _EEXIST = 17
+_CONNECTING_SECONDS = 1.0
+_PAUSE = 0.001
 
 
 def apply_step(step: NetStep, wires: LinkSockets) -> None:
@@ -74,6 +77,19 @@ def apply_step(step: NetStep, wires: LinkSockets) -> None:
 def loopback_up(pod: RouteSocket) -> None:
     """Bring lo up. Raises OSError."""
     pod.send([set_up(pod.index("lo"))])
+
+
+def await_connected(name: str, host: RouteSocket) -> None:
+    """Wait until the host's end of a veth passes frames on; until then the kernel, or its bridge, drops them.
+
+    That takes it a moment of its own, see linkwatch of the kernel. Returns after a second in any case. Raises OSError.
+    """
+    end = time.monotonic() + _CONNECTING_SECONDS
+    while time.monotonic() < end:
+        link = host.find(name)
+        if link is None or link.kind != "veth" or not link.is_up or link.is_connected:
+            return
+        time.sleep(_PAUSE)
 
 
 def is_link_of(uuid: str, name: str) -> bool:

@@ -26,6 +26,7 @@ from .rtmsg import (
     IFLA_LINK,
     IFLA_LINKINFO,
     IFLA_MASTER,
+    IFLA_OPERSTATE,
     address_index,
     address_prefix,
     attributes,
@@ -64,6 +65,7 @@ _NLMSG_DONE = 3
 _NLMSGERR_ATTR_MSG = 1
 _BUFFER_BYTES = 65536
 _DUMP_TRIES = 5
+_IF_OPER_UP = b"\6"
 
 _HEADER = Struct("=IHHII")
 _ERRNO = Struct("=i")
@@ -77,7 +79,7 @@ class Link(Value):
     """An interface as the kernel describes it. kind: "" for a device. master: the index of its bridge, or 0.
 
     peer: the index of the other end of a veth, in the namespace of that end; 0 for none. is_isolated, learns: of a port
-    of a bridge.
+    of a bridge. is_connected: the kernel passes frames on, which starts a moment after both ends of a veth are up.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Link(Value):
     peer: int = 0
     is_isolated: bool = False
     learns: bool = True
+    is_connected: bool = False
 
 
 class RouteSocket:
@@ -290,6 +293,7 @@ def _link(body: bytes) -> Link:
         number_of(members[IFLA_LINK]) if IFLA_LINK in members else 0,
         port.get(IFLA_BRPORT_ISOLATED) == b"\1",
         port.get(IFLA_BRPORT_LEARNING) != b"\0",
+        members.get(IFLA_OPERSTATE) == _IF_OPER_UP,
     )
 
 
