@@ -146,6 +146,12 @@ class LabPod:
     def wait_ready(self) -> None:
         eventually(lambda: os.path.islink(self.dir.supervisor_status))
 
+    def wait_rest(self) -> None:
+        """Wait until its first process has given back the memory that only its start needed, see pid1.idle."""
+        pid = self.pid()
+        bare = _bare(os.readlink(f"/proc/{pid}/exe"))
+        eventually(lambda: _code_in_memory(pid) < bare * 0.8)
+
     def wait_ended(self) -> None:
         eventually(lambda: self.state() == "exited")
 
@@ -325,6 +331,27 @@ def python(script: str) -> dict[str, object]:
             for name, source in places.items()
         ],
     }
+
+
+def _bare(executable: str) -> int:
+    """What an interpreter that has done nothing yet has read of the files that it executes, in kilobytes."""
+    script = "import sys; print(flush=True); sys.stdin.read()"
+    argv = [executable, "-I", "-S", "-c", script]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        return _code_in_memory(process.pid)
+
+
+def _code_in_memory(pid: int) -> int:
+    code, executed = 0, False
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, *words = line.split()
+        if not name.endswith(":"):
+            executed = words[0].startswith("r-x") and words[-1].startswith("/")
+        elif executed and name == "Rss:":
+            code += int(words[0])
+    return code
 
 
 def children_of(pid: int) -> list[int]:

@@ -126,7 +126,7 @@ def test_secure_bits_and_the_session_keyring_are_those_of_the_page(stage: StageL
 def test_files_that_are_open_are_those_of_the_page(stage: StageLab) -> None:
     pod = stage.sh("sleep 60", NO_NET)
     pod.call(detach=True)
-    pod.wait_ready()
+    pod.wait_rest()
     place, rights = pathlib.Path(f"/proc/{pod.pid()}/fd"), listed()
     files, directories, others = [], [], set()
     for number in os.listdir(place):

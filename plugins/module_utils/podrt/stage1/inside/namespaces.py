@@ -26,7 +26,7 @@ from .building import build, finish, own_as_before, own_what_is_made
 from .children import fork_children, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .process import join_groups
-from .program import SUPERVISOR_ENVIRONMENT, sealed, supervisor_plan
+from .program import EXTENSIONS, SUPERVISOR_ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import rehearse
 from .rights import leave_keyring
 
@@ -126,7 +126,8 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     # A pod that outlives its starter must not keep a pipe open that another process reads to its end.
     for number in (0,) if how.dies_with_starter else range(3):
         os.dup2(null, number)
-    _supervise(records, leases, wires, how, gone)
+    proc = next(shared.target for shared in plan.shared if shared.fs_type == "proc")
+    _supervise(records, leases, wires, how, gone, proc)
 
 
 def _take_stdio(wires: PodWires) -> int:
@@ -196,7 +197,7 @@ def _mount_shared(shared: SharedFs) -> None:
 
 
 def _supervise(
-    records: list[AppRecord], leases: list[LeaseRecord], wires: PodWires, how: Supervision, go: int
+    records: list[AppRecord], leases: list[LeaseRecord], wires: PodWires, how: Supervision, go: int, proc: str
 ) -> None:
     plan: SupervisorPlan = {
         "apps": records,
@@ -213,7 +214,8 @@ def _supervise(
         "handler": list(how.handler),
         "control": wires.control,
         "stays": how.stays,
-        "socket": getattr(_socket, "__file__", ""),
+        "extensions": {name: getattr(sys.modules[name], "__file__", "") for name in EXTENSIONS},
+        "mapped": f"{proc}/self/smaps",
     }
     plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
     kept = [wires.sync, wires.lock, go, wires.console, wires.control, plan_fd]

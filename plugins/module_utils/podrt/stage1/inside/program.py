@@ -35,10 +35,12 @@ _MODULES = (
     *("timers", "watch", "states", "logs", "apps", "outputs", "frames"),
     *("restarts", "starter", "handlers", "rarely"),
 )
-# That of pods with leases alone, the main one, and those that are loaded with the first order of the host.
+# That of pods with leases alone, the main one, and those that are loaded once they are needed.
 _OF_LEASES = "leases"
 _MAIN = "pod"
-_LATE = ("record", "control")
+_LATE = ("record", "control", "idle")
+# Those of the interpreter that go with them, which this process has as well.
+EXTENSIONS = ("_socket", "_ctypes")
 # The path of the loader in the root of PID 1.
 SUPERVISOR = "supervisor.pyc"
 # The bytes before the code in a compiled file. Source: PEP 552.

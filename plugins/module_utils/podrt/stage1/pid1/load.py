@@ -9,6 +9,7 @@ imported, not even __future__.
 
 import _imp
 import _signal
+import gc
 import marshal
 import posix
 import select
@@ -23,13 +24,16 @@ _PACKAGE = "pid1"
 # The bytes of the length of the plan's head, see inside.program.
 _SIZE = 4
 # Imported before the importers are removed.
-_BUILT_IN = (_imp, _signal, marshal, posix, select, sys, time)
+_BUILT_IN = (_imp, _signal, gc, marshal, posix, select, sys, time)
 # Modules that the interpreter has loaded and the supervisor does not need: the importer of files, and the lookup of
 # codecs, which are in C. Tracebacks are still shown, without lines of source.
 _NEEDLESS = (
     *("_frozen_importlib_external", "zipimport", "encodings.aliases"),
     *("encodings.utf_8", "encodings", "codecs", "io", "abc"),
 )
+
+# What is loaded later: an extension of the interpreter, and the modules that import it.
+_LATE = {"control": ("_socket", ("pid1.record", "pid1.control")), "idle": ("_ctypes", ("pid1.idle",))}
 
 
 def begin(fd: int) -> None:
@@ -38,13 +42,17 @@ def begin(fd: int) -> None:
     _know_annotations()
     end = _SIZE + int.from_bytes(posix.pread(fd, _SIZE, 0), "little")
     programs, at_once, plan = marshal.loads(posix.pread(fd, end - _SIZE, _SIZE))
-    module, end = _load(fd, programs[:at_once], end)
+    places = {}
+    for name, size in programs:
+        places[name] = size, end
+        end += size
 
-    def late() -> "ModuleType":
-        _take_socket(plan["socket"])
-        return _load(fd, programs[at_once:], end)[0]
+    def late(name: str) -> "ModuleType":
+        extension, needed = _LATE[name]
+        _take(extension, plan["extensions"][extension])
+        return [_load(fd, each, *places[each]) for each in needed][-1]
 
-    module.main(plan, late)
+    [_load(fd, name, *places[name]) for name, _size in programs[:at_once]][-1].main(plan, late)
 
 
 def _forget_files() -> None:
@@ -54,6 +62,7 @@ def _forget_files() -> None:
     for name in _NEEDLESS:
         if name in sys.modules:
             sys.modules.pop(name).__dict__.clear()
+    gc.collect()
 
 
 def _know_annotations() -> None:
@@ -62,20 +71,17 @@ def _know_annotations() -> None:
     module.annotations = None  # type: ignore[attr-defined]  # it is imported, not used
 
 
-def _load(fd: int, programs: list[tuple[str, int]], at: int) -> "tuple[ModuleType, int]":
-    """Load modules whose code begins at an offset. Returns the last one, which imports the others, and the end."""
-    module = sys
-    for name, size in programs:
-        module = sys.modules[name] = type(sys)(name)
-        module.__package__ = _PACKAGE
-        exec(marshal.loads(posix.pread(fd, size, at)), module.__dict__)
-        at += size
-    return module, at
+def _load(fd: int, name: str, size: int, at: int) -> "ModuleType":
+    """Load a module. at: the offset of its code."""
+    module = sys.modules[name] = type(sys)(name)
+    module.__package__ = _PACKAGE
+    exec(marshal.loads(posix.pread(fd, size, at)), module.__dict__)
+    return module
 
 
-def _take_socket(path: str) -> None:
-    """Import _socket without the importers. path: of its file, "" if it is part of the interpreter."""
-    spec = _Spec("_socket", path)
+def _take(name: str, path: str) -> None:
+    """Import an extension without the importers. path: of its file, "" if it is part of the interpreter."""
+    spec = _Spec(name, path)
     create = _imp.create_dynamic if path else _imp.create_builtin
     module = create(spec)  # type: ignore[arg-type]  # anything with these members
     (_imp.exec_dynamic if path else _imp.exec_builtin)(module)

@@ -19,7 +19,7 @@ from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED,
 from .handlers import start_post_stop
 from .logs import Log
 from .outputs import Outputs
-from .rarely import keep_leases
+from .rarely import give_back, keep_leases
 from .restarts import Restarts, hear
 from .starter import NoOrders, Starter, read
 from .states import DONE, EXIT, HANDLE, REST, RESTING, STOPPING, UP
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 _NOT_FORKED = 254 << 8  # the status of an app whose process could not be forked, as of wait(2)
 # How many processes of unknown parents are remembered while a waiting process has yet to tell the PID of an app.
 _MOST_UNKNOWN = 64
+_REST = 0.1  # seconds after the start, see idle
 
 
 class Supervisor:
     """The pod's supervisor. run() returns the exit status once every app and every handler has ended."""
 
-    def __init__(self, plan: SupervisorPlan, late: Callable[[], ModuleType]) -> None:
+    def __init__(self, plan: SupervisorPlan, late: Callable[[str], ModuleType]) -> None:
         self._plan = plan
         self._late = late
         self._timers = Timers()
@@ -187,6 +188,7 @@ class Supervisor:
         if not self._is_ready and all(app.was_up for app in self.apps):
             self._is_ready = True
             self._starter.tell(STARTED)
+            self._timers.after(_REST, lambda: give_back(self._late, self._plan["mapped"]))
 
     def _give_up(self) -> None:
         """Stop a pod of which an app is not up in time, since something waits for it."""
@@ -332,8 +334,7 @@ class Supervisor:
         app.end_handler()
 
     def _handler_ended(self, app: RunningApp) -> None:
-        if app.handler_end:
-            self._timers.cancel(app.handler_end)
+        self._timers.cancel(app.handler_end)
         app.handler, app.handler_end = 0, None
         app.kill_all()
         self._settle(app)
@@ -413,8 +414,7 @@ class Supervisor:
             status, killed = restarts.last
             app.record_end(status, killed=killed, stopping=self._stopping or app.asked)
         if app.state == RESTING:
-            if restarts.timer:
-                self._timers.cancel(restarts.timer)
+            self._timers.cancel(restarts.timer)
             app.move(DONE)
 
     def _lose_waiting(self, app: RunningApp, restarts: Restarts) -> None:
@@ -436,7 +436,7 @@ class Supervisor:
 
     def _take_orders(self, fd: int) -> None:
         """Load what carries out orders, for which the first one waits."""
-        self._control = self._late().Control(fd, self._watch, self)
+        self._control = self._late("control").Control(fd, self._watch, self)
 
     def admit(self, record: AppRecord) -> RunningApp:
         """Supervise one more app. Raises Refused."""
@@ -478,8 +478,7 @@ class Supervisor:
         self._failed = [failed for failed in self._failed if failed[0] is not app]
         restarts = self._restarts.pop(app.name, None)
         for fd in (app.exec, app.notify, app.oom):
-            if fd >= 0:
-                self._watch.close(fd)
+            self._watch.close(fd)
         for fd in (*app.files, *(restarts.files if restarts else ())):
             posix.close(fd)
 
@@ -495,6 +494,6 @@ class Supervisor:
         self._outputs.drain()
 
 
-def main(plan: SupervisorPlan, late: Callable[[], ModuleType]) -> None:
-    """Supervise the pod of the plan, and end with its status. late: loads the modules that few pods need."""
+def main(plan: SupervisorPlan, late: Callable[[str], ModuleType]) -> None:
+    """Supervise the pod of the plan, and end with its status. late: loads a module that is not needed before."""
     posix._exit(Supervisor(plan, late).run() & 0xFF)

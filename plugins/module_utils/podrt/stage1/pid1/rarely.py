@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What few pods have, with modules that are in memory for these alone. Part of the supervisor."""
+"""What has modules that are loaded if it comes to that. Part of the supervisor."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from .leases import KeptLease
     from .record import LeaseRecord
@@ -21,3 +22,12 @@ def keep_leases(records: Sequence[LeaseRecord], timers: Timers, watch: Watch) ->
     from .leases import KeptLease
 
     return [KeptLease(record, timers, watch) for record in records]
+
+
+def give_back(late: Callable[[str], ModuleType], mapped: str) -> None:
+    """Give back the memory that only the start needed, see idle; where that cannot be loaded, it is kept."""
+    try:
+        idle = late("idle")
+    except ImportError:  # such as of libffi, of which the extension needs a file
+        return
+    idle.give_back(mapped)

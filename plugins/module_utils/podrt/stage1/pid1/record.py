@@ -74,7 +74,10 @@ if TYPE_CHECKING:
         stop_timeout: int
         handler_timeout: int
         hasty_timeout: int
-        socket: str  # the file of the interpreter's module _socket, "" if it has none
+        extensions: dict[
+            str, str
+        ]  # of the interpreter, their files, "" for those that are part of it, see load
+        mapped: str  # the file that describes its memory, see idle
         start_timeout: int  # after which apps that are not up end the pod; 0 for never
         max_bytes: int
         end_pod: bool  # whether an app that fails ends the pod

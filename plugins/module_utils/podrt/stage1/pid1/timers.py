@@ -40,9 +40,9 @@ class Timers:
         timer.when = min(timer.when, time.monotonic() + seconds)
         self._queue.sort(key=lambda other: other.when)
 
-    def cancel(self, timer: Timer) -> None:
+    def cancel(self, timer: Timer | None) -> None:
         """Remove a call; one that was made already does no harm."""
-        if timer in self._queue:
+        if timer and timer in self._queue:
             self._queue.remove(timer)
 
     def patience(self) -> int | None:

@@ -41,10 +41,11 @@ class Watch:
             del self._asked[fd]
 
     def close(self, fd: int) -> None:
-        """Forget a descriptor and close it."""
-        self.ask(fd, IDLE)
-        self._calls.pop(fd, None)
-        posix.close(fd)
+        """Forget a descriptor and close it; ignore -1."""
+        if fd >= 0:
+            self.ask(fd, IDLE)
+            self._calls.pop(fd, None)
+            posix.close(fd)
 
     def wait(self, patience: int | None) -> None:
         """Wait so many milliseconds for events, and make their calls."""

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import _socket
 import ast
 import contextlib
 import importlib.util
@@ -29,7 +28,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.insid
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 import frames, pod
 
 SOURCES = sorted(pathlib.Path(pod.__file__).parent.glob("[a-z]*.py"))
-ALLOWED = {"_imp", "_signal", "_socket", "marshal", "posix", "select", "sys", "time"}
+# Two of them are loaded later: with the first order of the host, and to give memory back, more than it takes.
+ALLOWED = {"_ctypes", "_imp", "_signal", "_socket", "gc", "marshal", "posix", "select", "sys", "time"}
 # Longer than any step here takes on a busy machine.
 SECONDS = 45
 HOST = Host.here(Paths())
@@ -43,7 +43,7 @@ def test_it_imports_built_in_modules_alone() -> None:
     inner = {(node.level, node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
     every = {*program._MODULES, program._OF_LEASES, program._MAIN, *program._LATE}
     # What few pods have is imported where it is needed.
-    others = every - {program._MAIN, program._OF_LEASES, "control"}
+    others = every - {program._MAIN, program._OF_LEASES, "control", "idle"}
     assert inner == {(0, "__future__"), *((1, name) for name in others)}
     assert {source.stem for source in SOURCES} == {program._LOADER, *every}
 
@@ -94,7 +94,8 @@ class Lab:
             "control": self.control,
             "stays": False,
             "leases": [],
-            "socket": getattr(_socket, "__file__", ""),
+            "extensions": {name: getattr(sys.modules[name], "__file__", "") for name in program.EXTENSIONS},
+            "mapped": "",
             "handler": [],
             **more,
         }
@@ -541,19 +542,24 @@ def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
 def test_each_of_ten_takes_as_little_memory_as_the_design_says(tmp_path: pathlib.Path) -> None:
     """3.0 MB, of which 2.6 are its own, the rest its share of common memory. `make bench` measures one alone.
 
-    The share depends on what else runs the same interpreter meanwhile: 2.93 to 3.11 MB were measured.
+    The share depends on the interpreter, and on what else runs it meanwhile: 2.3 to 3.08 MB were measured.
     """
     with contextlib.ExitStack() as stack:
         labs = [stack.enter_context(a_lab(tmp_path / str(number))) for number in range(10)]
         for one in labs:
-            one.start({"main": "exec sleep 20"})
+            one.start({"main": "exec sleep 20"}, mapped="/proc/self/smaps")
             one.go()
             assert sync.receive(one.ours) == (frames.STARTED,)
-        shares = [_share(one.pid) for one in labs]
+        end = time.monotonic() + SECONDS
+        while (
+            mean := sum(_share(one.pid) for one in labs) / len(labs)
+        ) >= 3200:  # they give back what they can
+            assert time.monotonic() < end, mean
+            time.sleep(0.1)
         for one in labs:
             os.kill(one.pid, signal.SIGTERM)
             assert ended(one.pid) == 0
-    assert 1000 < sum(shares) / len(shares) < 3200
+    assert mean > 1000
 
 
 def _share(pid: int) -> int:
