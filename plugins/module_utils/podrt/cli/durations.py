@@ -4,17 +4,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from ..appc.durations import parse_duration
 from ..errors import InvalidSpec
 
 # A time without an offset is in the host's time zone.
-_DATE = re.compile(
-    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{3}(?:\d{3})?)?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII
-)
-_SPELLED = re.compile("Z$")  # datetime accepts it from Python 3.11 on
+_DATE = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{3}(?:\d{3})?)?)?(?:Z|[+-]\d\d:\d\d)?)?"
 _MINUTE, _HOUR, _DAY, _WEEK, _MONTH, _YEAR = 60, 3600, 86400, 604800, 2592000, 31104000
 # (below this many seconds, the sentence, the unit that it counts). Source: go-humanize times.go.
 _AGES = (
@@ -39,11 +35,15 @@ _AGES = (
 
 def parse_moment(text: str, now: float) -> float:
     """Seconds since the epoch of a point in time: RFC 3339, a day, or a duration before now. Raises InvalidSpec."""
-    from datetime import datetime  # only needed here
+    import re  # only needed here
+    from datetime import datetime
 
-    if _DATE.fullmatch(text):
+    if re.fullmatch(_DATE, text, re.ASCII):
+        spelled = (
+            f"{text[:-1]}+00:00" if text.endswith("Z") else text
+        )  # datetime accepts Z from Python 3.11 on
         try:
-            return datetime.fromisoformat(_SPELLED.sub("+00:00", text)).timestamp()
+            return datetime.fromisoformat(spelled).timestamp()
         except ValueError as err:
             raise InvalidSpec(f'invalid time "{text}": {err}', "write it as 2026-01-31T14:00:00Z") from err
     try:

@@ -148,8 +148,8 @@ def entry(command: Command) -> Callable[[Call], int]:
         from .commands.enter import ENTRIES
     elif command.family == "logs":
         from .commands.logs import ENTRIES
-    elif command.family == "apps":
-        from .commands.apps import ENTRIES
+    elif command.family == "app_entries":
+        from .commands.app_entries import ENTRIES
     elif command.family == "about":
         from .commands.about import ENTRIES
     else:
@@ -158,7 +158,9 @@ def entry(command: Command) -> Callable[[Call], int]:
 
 
 def _entry_of_files(command: Command) -> Callable[[Call], int]:
-    if command.family == "attach":
+    if command.family == "apps":
+        from .commands.apps import ENTRIES
+    elif command.family == "attach":
         from .commands.attach import ENTRIES
     elif command.family == "copy":
         from .commands.copy import ENTRIES

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import json
-
 from ..appc.volumes import EmptyVolume, HostVolume, NamedVolume
 from ..errors import InvalidSpec, printable
+from ..jsontext import dumps
 from ..pod.lifecycle import PodState
 from .durations import format_age, format_time
 
@@ -152,8 +151,10 @@ def as_json(value: object, how: str) -> str:
     if how not in FORMATS:
         raise InvalidSpec(f"Invalid format option: {how}", f"use {' or '.join(FORMATS)}")
     if how == "json-pretty":
+        import json  # which has a way to indent
+
         return _visible(json.dumps(value, indent="\t", ensure_ascii=False))
-    return _visible(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+    return _visible(dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 def _visible(text: str) -> str:
@@ -161,7 +162,7 @@ def _visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character if character in "\n\t" or character.isprintable() else json.dumps(character)[1:-1]
+        character if character in "\n\t" or character.isprintable() else dumps(character)[1:-1]
         for character in text
     )
 

@@ -10,11 +10,11 @@ Source: OCI image specification, image-layout.md; measured on archives of docker
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import posixpath
 
 from ..appc.names import acname_from
+from ..contexts import contextmanager, suppress
 from ..errors import Corrupt, InvalidSpec, NotFound, PodError, Untrusted, first_of
 from ..fields import Fields, canonical_json, parse_json
 from ..host.machine import ARCHITECTURES
@@ -68,7 +68,7 @@ class Candidate(Value):
         return " ".join((f"@{self.place}", *self.names)) if self.names else f"@{self.place} (without a name)"
 
 
-@contextlib.contextmanager
+@contextmanager
 def opened(reference: SavedImage) -> Iterator[SavedArchive]:
     """The archive of a reference, as long as the context lasts.
 
@@ -122,7 +122,7 @@ class SavedArchive:
         found: dict[int, tuple[str, int, int]] = {}
         for candidate in catalogue.candidates():
             for arch in ARCHITECTURES:
-                with contextlib.suppress(PodError):
+                with suppress(PodError):
                     for layer in catalogue.content((candidate,), arch.name).layers:
                         with self._files.opened(self._path_of(layer)) as extent:
                             place = (layer.diff_id, extent.begin, extent.begin + extent.size)
@@ -208,7 +208,7 @@ def _named(names: Sequence[str], reference: SavedImage, digest: str) -> DockerRe
         repository = "image"
     for name in sorted(names, key=lambda name: not _is_same(name, reference.choice)):
         is_tag = "/" not in name and ":" not in name
-        with contextlib.suppress(InvalidSpec):
+        with suppress(InvalidSpec):
             return DockerReference(_REGISTRY, repository, name) if is_tag else parse_docker(name)
     return DockerReference(_REGISTRY, repository, digest=digest)
 
@@ -312,7 +312,7 @@ class _OciCatalogue:
         found = []
         with manifests.as_sent(f"{INDEX} of {self._files.what}"):
             for place, (value, where) in enumerate(self._index.items("manifests")):
-                with contextlib.suppress(InvalidSpec):
+                with suppress(InvalidSpec):
                     entry = Fields(value, where)
                     if manifests.may_be_image(entry):
                         found.append(_candidate(place, entry))

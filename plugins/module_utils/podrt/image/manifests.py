@@ -7,9 +7,9 @@ They are the registry's, so any error in them is Corrupt and names the image. So
 
 from __future__ import annotations
 
-import contextlib
 import re
 
+from ..contexts import contextmanager, suppress
 from ..errors import Corrupt, InvalidSpec, NotFound, Unsupported
 from ..fields import Fields, parse_json
 from ..host.machine import named
@@ -170,7 +170,7 @@ def checkable(digest: str) -> str:
     return digest
 
 
-@contextlib.contextmanager
+@contextmanager
 def as_sent(what: str) -> Iterator[None]:
     """Raise Corrupt for an InvalidSpec about a document of an image. what: the document."""
     try:
@@ -221,7 +221,7 @@ def _offered(entries: list[Fields]) -> dict[tuple[str, str], Fields]:
     """
     offered: dict[tuple[str, str], Fields] = {}
     for fields in entries:
-        with contextlib.suppress(InvalidSpec):
+        with suppress(InvalidSpec):
             platform = Fields(fields.raw("platform") or {}, fields.where_of("platform"))
             if platform.text("os", "") == "linux":
                 offered.setdefault((platform.text("architecture", ""), platform.text("variant", "")), fields)

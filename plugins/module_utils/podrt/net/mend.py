@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 
+from ..contexts import nullcontext
 from ..errors import HostFailure
 from .firewall import add_rules
 from .hostlock import bridge_lock, openings_lock
@@ -42,8 +42,8 @@ def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortFo
                 bridge = bridge_of(joined.conf)
                 opens = any(plugin.firewall_zone for plugin in joined.conf.plugins)
                 with (
-                    bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext(),
-                    openings_lock(pod.paths) if opens else contextlib.nullcontext(),
+                    bridge_lock(pod.paths, bridge) if bridge else nullcontext(),
+                    openings_lock(pod.paths) if opens else nullcontext(),
                 ):
                     _mend(joined, steps, wires)
         if drift.rules is not None:

@@ -8,10 +8,10 @@ of release 0.1.0 writes none. docs/devel/stage1-contract.md describes it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
+from ..contexts import suppress
 from ..errors import AppFailed, Corrupt, InvalidSpec, of_kind
 from ..fields import Fields, canonical_json, parse_json
 from ..host.files import path_beneath, write_atomically
@@ -61,11 +61,11 @@ def record_failure(pod: PodDir, err: PodError, stage: str) -> None:
             if isinstance(value, (str, int))
         },
     }
-    with contextlib.suppress(OSError, Corrupt):
+    with suppress(OSError, Corrupt):
         # The pod's directory may be on its way out: no parents are created.
         with (
             path_beneath(os.path.dirname(pod.failure), pod.path) as path,
-            contextlib.suppress(FileExistsError),
+            suppress(FileExistsError),
         ):
             os.mkdir(path, _DIR)
         with path_beneath(pod.failure, pod.path) as path:
@@ -74,7 +74,7 @@ def record_failure(pod: PodDir, err: PodError, stage: str) -> None:
 
 def forget(pod: PodDir) -> None:
     """Remove the document of an earlier entry, before the next is called."""
-    with contextlib.suppress(OSError, Corrupt), path_beneath(pod.failure, pod.path) as path:
+    with suppress(OSError, Corrupt), path_beneath(pod.failure, pod.path) as path:
         os.unlink(path)
 
 

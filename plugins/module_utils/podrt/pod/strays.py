@@ -8,9 +8,9 @@ which it still is in its leaf, else by its root. Source: cgroups(7), pid_namespa
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import suppress
 from ..errors import HostFailure
 from ..host.mountinfo import read_mounts
 from ..host.reading import kernel_text
@@ -45,7 +45,7 @@ def find_strays(pod: PodDir, pid: int, apps: Sequence[str]) -> tuple[Stray, ...]
     known: dict[str, tuple[Hierarchy, ...]] = {}
     found = []
     for process in _processes(pid):
-        with contextlib.suppress(*_GONE):
+        with suppress(*_GONE):
             text = kernel_text(f"/proc/{process}/cgroup")
             if text not in known:
                 known[text] = cgroups.parse_hierarchies(text, mounts)
@@ -76,7 +76,7 @@ def bring_back(strays: Sequence[Stray]) -> None:
         for group in stray.groups:
             place = f"{group}/{stray.leaf}" if stray.leaf else cgroups.supervisor_place(group)
             try:
-                with contextlib.suppress(ProcessLookupError):
+                with suppress(ProcessLookupError):
                     cgroups.move(place if os.path.isdir(place) else group, stray.pid)
             except OSError as err:
                 raise HostFailure.of(f"cannot move process {stray.pid} to its control group", err) from err
@@ -99,7 +99,7 @@ def _processes(pid: int) -> Iterator[int]:
     space = os.readlink(f"/proc/{pid}/ns/pid")
     for name in os.listdir("/proc/"):
         if name.isdigit():
-            with contextlib.suppress(*_NOT_OURS):
+            with suppress(*_NOT_OURS):
                 if os.readlink(f"/proc/{name}/ns/pid") == space:
                     yield int(name)
 
@@ -111,10 +111,10 @@ def _state(process: int) -> str:
 
 def _app_by_root(pod: PodDir, pid: int, process: int, apps: Sequence[str]) -> str:
     """The app whose root is that of a process, as the pod's first process sees it; "" for other roots."""
-    with contextlib.suppress(*_GONE, NotADirectoryError):
+    with suppress(*_GONE, NotADirectoryError):
         root = os.stat(f"/proc/{process}/root/")
         for app in apps:
-            with contextlib.suppress(*_GONE, NotADirectoryError):
+            with suppress(*_GONE, NotADirectoryError):
                 if os.path.samestat(root, os.stat(f"/proc/{pid}/root{pod.app_root(app)}")):
                     return app
     return ""

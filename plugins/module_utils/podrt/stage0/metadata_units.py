@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import suppress
 from ..errors import Conflict
 from ..host.files import OPEN_DIR, make_dirs, write_atomically, write_new
 from ..host.paths import MDS_SERVICE, MDS_SOCKET
@@ -125,7 +125,7 @@ def remove(host: Host) -> None:
     enable(host, enabled=False)
     _mark_unread(host)
     for path in host.paths.mds_units:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(path)
     _reload(host)
 
@@ -150,5 +150,5 @@ def _mark_unread(host: Host) -> None:
 
 def _reload(host: Host) -> None:
     systemctl(host, "daemon-reload")
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(host.paths.mds_unread)

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from ..contexts import suppress
 from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodError, Unreachable
 from ..fields import parse_json
 from ..net.conf import choose, load_confs
@@ -192,7 +191,7 @@ def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
 def joined_networks(pod: PodDir) -> Iterator[NetConf]:
     """The configurations with which the pod joined its networks, in order."""
     for info in read_net_info(pod.net_info):
-        with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):
+        with suppress(InvalidSpec, Corrupt, FileNotFoundError):
             yield read_copy(pod.net_confs, info)
 
 

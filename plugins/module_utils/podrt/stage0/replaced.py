@@ -35,7 +35,6 @@ from ..host.files import (
 )
 from ..pod import documents
 from ..pod.lifecycle import PodState
-from . import gc
 from .entry import call
 
 TYPE_CHECKING = False
@@ -92,6 +91,8 @@ def settle(host: Host, pod: Pod) -> None:
     """The same, for a process that is alone with the apps. Raises PodError."""
     if not os.path.lexists(pod.dir.replaced):
         return
+    from . import gc  # few changes are killed
+
     try:
         gc.remove_staged(host, pod)
         before = manifest_before(pod)

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import json
-
 from ..errors import PodError, reason_of
 from ..host.reading import kernel_text_or, read_number
+from ..jsontext import dumps, loads
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
 from ..pod.runspec import FLY, RESTART
@@ -75,7 +74,7 @@ class NetStatus(Value):
 
     def to_json(self) -> object:
         """The whole record."""
-        return json.loads(self.raw)
+        return loads(self.raw)
 
 
 class PodStatus(Value):
@@ -258,7 +257,7 @@ def _networks(pod: Pod) -> tuple[NetStatus, ...]:
             str(record.get("netName", "")),
             _address_of(record),
             str(record.get("ifName", "")),
-            json.dumps(record, sort_keys=True),
+            dumps(record, sort_keys=True),
         )
         for record in read_records(pod.dir.net_info, beneath=pod.dir.path)
     )

@@ -8,9 +8,9 @@ very files that the old one had: its roots, its empty volumes, its logs.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import suppress
 from ..errors import AppFailed, NotFound, PodError, known
 from ..host.files import remove_tree
 from ..pod import documents, failure, lookup
@@ -182,7 +182,7 @@ def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_ru
 
 
 def _end(host: Host, uuid: str) -> None:
-    with contextlib.suppress(NotFound), open_pod(host.paths, uuid) as pod:
+    with suppress(NotFound), open_pod(host.paths, uuid) as pod:
         start.stop(host, pod)
 
 

@@ -9,9 +9,9 @@ is enabled as long as the pod is to run after a boot.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import suppress
 from ..errors import Conflict, Corrupt, HostFailure
 from ..host.digests import sha256
 from ..host.files import OPEN_DIR, entries, make_dirs, write_atomically, write_new
@@ -124,7 +124,7 @@ def started_runtimes(host: Host) -> set[str]:
     found: set[str] = set()
     units = entries(host.paths.units)
     for name in (each for each in units if is_unit_name(each) or each == MDS_SERVICE):
-        with contextlib.suppress(FileNotFoundError, Corrupt):
+        with suppress(FileNotFoundError, Corrupt):
             lines = read_trusted(f"{host.paths.units}/{name}").decode(errors="replace").splitlines()
             found.update(_runtime_of(line) for line in lines if line.startswith("ExecStart="))
     return {f"{host.paths.runtimes}/{name}" for name in found if name}
@@ -238,7 +238,7 @@ def _is_unread(host: Host, name: str) -> bool:
 def _reload(host: Host, name: str) -> None:
     """Have systemd read all units."""
     systemctl(host, "daemon-reload")
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(host.paths.unread_unit(name))
 
 

@@ -9,12 +9,12 @@ Source: appc spec "App Container Image"; behaviours B8, B11.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 
 from ..appc.image import LAYERS_ANNOTATION, ImageManifest
 from ..appc.names import ImageID
+from ..contexts import contextmanager
 from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound
 from ..fields import parse_json
 from ..host import files
@@ -231,7 +231,7 @@ def _kept(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
             files.sync(file.fileno())
 
 
-@contextlib.contextmanager
+@contextmanager
 def _writing() -> Iterator[None]:
     """Blame errors on the store, such as a full disk, and not on the file that is read meanwhile."""
     try:

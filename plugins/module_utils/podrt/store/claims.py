@@ -8,8 +8,7 @@ locked for adding: a collection either has ended before the layers are looked up
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
+from ..contexts import contextmanager
 from ..host import files
 from ..host.reading import DOCUMENT, read_text_or
 from . import layers, locks, workspace

@@ -8,11 +8,11 @@ Source: kernel Documentation/filesystems/overlayfs.rst.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
+from ..contexts import suppress
 from ..host.files import blame, remove_tree
 
 TYPE_CHECKING = False
@@ -196,7 +196,7 @@ def _copy_attributes(source: int, target: int, owner: Callable[[int], int]) -> N
     os.fchown(target, owner(info.st_uid), owner(info.st_gid))
     for name in os.listxattr(source):
         if not name.startswith("trusted.overlay."):
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 os.setxattr(target, name, os.getxattr(source, name))
     os.fchmod(target, stat.S_IMODE(info.st_mode))
     os.utime(target, ns=(info.st_mtime_ns, info.st_mtime_ns))

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from ..appc.capabilities import names_of
+from ..contexts import suppress
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.files import entries
 from ..host.paths import STATES
@@ -160,6 +160,6 @@ def runtimes_in_use(host: Host) -> set[str]:
     """
     used = units.started_runtimes(host)
     for pod in walk(host.paths, STATES):
-        with contextlib.suppress(Corrupt):  # it is called with whatever runtime looks at it
+        with suppress(Corrupt):  # it is called with whatever runtime looks at it
             used.add(read_text_or(pod.dir.runtime, "", beneath=pod.dir.path))
     return {runtime for runtime in used if runtime and os.path.isdir(runtime)}

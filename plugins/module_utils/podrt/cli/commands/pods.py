@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podctl list, status and cat-manifest. Source: behaviours A31 to A41, A47."""
+"""podctl list, status and cat-manifest, and app list and status. Source: behaviours A8, A31 to A41, A47."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from ...pod.lifecycle import TERMINAL, PodState, make_state_dirs
 from ...stage0.options.texts import parse_bool
 from ...stage0.status import list_pods, shown_status
 from ..call import write_error
-from ..output import has_names, list_header, list_rows, pod_json, status_lines, table
+from ..flags import UsageError
+from ..output import (
+    app_json,
+    app_lines,
+    has_names,
+    list_header,
+    list_rows,
+    pod_json,
+    status_lines,
+    table,
+)
 from ..podargs import only_argument, resolve
 
 TYPE_CHECKING = False
@@ -23,9 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...pod.lifecycle import Pod
+    from ...stage0.status import AppStatus, PodStatus
     from ..call import Call
 
 _POLL_SECONDS = 0.1
+# Of rkt's commands for apps.
+_APP_FAILED = 1
 
 
 def list_command(call: Call) -> int:
@@ -139,7 +152,45 @@ def cat_manifest(call: Call) -> int:
     return 0
 
 
+def list_apps(call: Call) -> int:
+    """List the apps of a pod."""
+    with resolve(call, only_argument(call, "UUID")) as pod:
+        found = shown_status(call.host, pod)
+    rows = [] if call.options.on("no-legend") else [["NAME", "STATE"]]
+    sys.stdout.write(table(rows + [[app.name, app.state] for app in found.apps]))
+    return 0
+
+
+def app_status(call: Call) -> int:
+    """Print the status of an app."""
+    with resolve(call, only_argument(call, "UUID")) as pod:
+        found = shown_status(call.host, pod)
+    app = _found(found, call.options.text("app"))
+    how = call.options.text("format")
+    if how:
+        call.tell_json(app_json(found, app, call.host.paths), how)
+    else:
+        for line in app_lines(found, app, call.host.paths):
+            call.tell(line)
+    return 0
+
+
+def _found(pod: PodStatus, name: str) -> AppStatus:
+    if not name:
+        raise UsageError("app status takes --app=APP")
+    for app in pod.apps:
+        if app.name == name:
+            return app
+    err = NotFound(
+        f'cannot find app "{name}" in the pod', f"podctl app list {pod.uuid} shows those that it has"
+    )
+    err.exit_code = _APP_FAILED
+    raise err
+
+
 ENTRIES: dict[str, Callable[[Call], int]] = {
+    "app list": list_apps,
+    "app status": app_status,
     "list": list_command,
     "status": status,
     "cat-manifest": cat_manifest,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import array
 import marshal
 import os
 import resource
 import select
+import struct
 import sys
 import time
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # The most descriptors of one message. Source: unix(7), SCM_MAX_FD.
 _MOST_FDS = 250
+_FD_BYTES = 4
 _MOST_BYTES = 4096
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 # Source: getrlimit(2), linux/resource.h.
@@ -69,8 +70,7 @@ class Ahead:
         try:
             channel.sendmsg([head])
             for at in range(0, len(fds), _MOST_FDS):
-                passed = array.array("i", fds[at : at + _MOST_FDS])
-                channel.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, passed)])
+                channel.sendmsg([b"\0"], [sync.passing(fds[at : at + _MOST_FDS])])
         except (BrokenPipeError, ConnectionResetError) as err:
             raise sync.app_has_died() from err
         except OSError as err:
@@ -153,11 +153,11 @@ def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     sockets, there = marshal.loads(head)
     come: list[int] = []
     while len(come) < sum(there):
-        _data, parts, flags, _from = channel.recvmsg(1, _socket.CMSG_SPACE(4 * _MOST_FDS))
+        _data, parts, flags, _from = channel.recvmsg(1, _socket.CMSG_SPACE(_FD_BYTES * _MOST_FDS))
         if not parts or flags & _socket.MSG_CTRUNC:
             os._exit(1)  # the other side has ended, or this process may not have so many
         for _level, _kind, data in parts:
-            come += array.array("i", data)
+            come += struct.unpack(f"{len(data) // _FD_BYTES}i", data)
     numbers = iter(come)
     leaf, *rest = (next(numbers) if is_there else -1 for is_there in there)
     pid, born = fork_in_leaf(leaf)

@@ -17,6 +17,7 @@ import sys
 
 from ...host import syscalls
 from ...host.files import write_all
+from . import sync
 from .handling import Handler, bind_handler, execute_handler
 from .interpreter import read_no_code
 from .process import default_signals, join_groups, join_users
@@ -53,8 +54,7 @@ def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...
     joined = (*procs, users) if users >= 0 else procs
     write_all(plan, marshal.dumps((root, users >= 0, handler.row())))  # type: ignore[arg-type]  # plain values
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    fds = struct.pack(f"{1 + len(joined)}{_FD}", plan, *joined)
-    ours.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
+    ours.sendmsg([b"\0"], [sync.passing((plan, *joined))])
     ours.close()
     os.close(plan)
     return theirs.detach()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import array
 import os
 import sys
 
@@ -200,8 +199,7 @@ def _register(newcomer: Newcomer, record: AppRecord, pid: int) -> None:
     fields, fds = message_of_record(record)
     peer = _socket.socket(fileno=newcomer.orders)
     try:
-        passed = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))
-        peer.sendmsg([frames.frame_of(frames.ADD, *fields)], [passed])
+        peer.sendmsg([frames.frame_of(frames.ADD, *fields)], [sync.passing(fds)])
     finally:
         peer.detach()
     message = sync.receive(newcomer.orders)

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import _socket
 import os
+from struct import pack
 
 from ...errors import HostFailure, InvalidSpec, of_kind
 from ..pid1.frames import FAILED, LONGEST_FRAME, BadFrame, frame_of, message_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...errors import PodError
     from ..pid1.frames import Message
 
@@ -48,6 +51,11 @@ def receive(fd: int) -> Message:
         return message_of(frame) if frame else ()
     except BadFrame as err:
         raise not_understood(str(err)) from None
+
+
+def passing(fds: Sequence[int]) -> tuple[int, int, bytes]:
+    """What goes with a message to pass descriptors. Source: unix(7)."""
+    return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack(f"{len(fds)}i", *fds)
 
 
 def not_understood(why: str) -> HostFailure:

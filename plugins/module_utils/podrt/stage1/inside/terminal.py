@@ -11,11 +11,12 @@ terminal is in raw mode meanwhile.
 from __future__ import annotations
 
 import _signal
-import contextlib
 import fcntl
 import os
 import select
 import termios
+
+from ...contexts import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Terminal:
 
     def _fit(self) -> None:
         """Give the app's terminal the size of the caller's."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             size = fcntl.ioctl(self._screen, termios.TIOCGWINSZ, bytes(_WINDOW_BYTES))
             fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
 
@@ -111,5 +112,5 @@ def make_raw() -> Attributes | None:
 def restore(before: Attributes | None) -> None:
     """Give the caller's terminal its attributes back, if it is there still. before: see make_raw."""
     if before is not None:
-        with contextlib.suppress(termios.error):  # it has hung up
+        with suppress(termios.error):  # it has hung up
             termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)

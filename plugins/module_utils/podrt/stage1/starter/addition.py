@@ -42,7 +42,6 @@ from ..pid1 import frames
 from ..plan.devices import exceeding
 from ..plan.sandbox import addition_plan
 from .confining import confine_app
-from .enter import users_of
 from .first_process import app_not_started
 from .inputs import read_input, seen_host, write_app
 from .orders import Orders
@@ -337,6 +336,7 @@ def _fork(newcomer: Newcomer, running: RunningPod, groups: tuple[Group, ...]) ->
     unused, held = os.pipe2(os.O_CLOEXEC)
     user, maps = -1, []
     if plan.users:
+        from .enter import users_of
         from .users import map_space
 
         user, maps = users_of(running.pid, running.process), [map_space(rows) for rows in plan.maps]

@@ -147,7 +147,7 @@ def test_the_supervisor_comes_from_the_bundle(runtime: pathlib.Path) -> None:
         path.unlink()
     size, *names = python("-c", SUPERVISOR, str(runtime)).split()
     assert int(size) > 1000
-    assert (names[0], names[-1], len(names)) == ("pid1.timers", "pid1.control", 15)
+    assert (names[0], names[-1], len(names)) == ("pid1.timers", "pid1.idle", 16)
 
 
 def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runtime: pathlib.Path) -> None:
