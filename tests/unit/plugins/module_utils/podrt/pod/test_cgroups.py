@@ -141,6 +141,14 @@ def test_removing_what_is_gone_is_fine(tmp_path: pathlib.Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_groups_are_removed_whatever_apps_have_made_in_some_of_them(tmp_path: pathlib.Path) -> None:
+    groups = [tmp_path / name for name in ("one", "two", "three", "four")]
+    for path, made in zip(groups, ("app", "app/own/deep", "other", "")):
+        (path / made).mkdir(parents=True)
+    cgroups.remove_groups(tuple(map(str, groups)))
+    assert os.listdir(tmp_path) == []
+
+
 def test_an_app_sees_one_tree_on_v2_and_one_directory_a_hierarchy_on_v1() -> None:
     v2 = Group(Hierarchy(2, (), "/sys/fs/cgroup", "/"), "/sys/fs/cgroup/pods/x")
     v1 = Group(Hierarchy(1, ("memory",), "/sys/fs/cgroup/memory", "/"), "/sys/fs/cgroup/memory/x")
