@@ -15,7 +15,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
 HOSTS_USERS, OWN_USERS = "users of the host", "own users"
 
 
-ON_BOTH = ("test_escapes", "test_enter", "test_handlers", "test_apps", "test_idle")
+ON_BOTH = ("test_escapes", "test_enter", "test_handlers", "test_apps", "test_idle", "test_unexecuted")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

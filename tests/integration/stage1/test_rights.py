@@ -15,13 +15,32 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
 from ansible_collections.stagecraft.pods.tests.integration.stage1.inject import call_in
-from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import NO_NET, RUNTIME, StageLab
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    NO_NET,
+    RUNTIME,
+    LabPod,
+    StageLab,
+)
 
 # Source: asm/unistd_64.h, linux/prctl.h, linux/keyctl.h.
 _PRCTL, _PR_GET_SECUREBITS = 157, 27
 _KEYCTL, _KEYCTL_GET_KEYRING_ID, _KEYCTL_READ, _SESSION_KEYRING = 250, 0, 11, -3
 
 PAGE = pathlib.Path(__file__).resolve().parents[3] / "docs" / "devel" / "stage1-contract.md"
+
+
+# The supervisor is a program of its own, or the process that has built the pod, see inside.unexecuted.
+WAYS = ("detached", "in the foreground")
+
+
+def run(pod: LabPod, way: str) -> None:
+    """Start a pod one of two ways, and wait until its first process is at rest."""
+    if way == "detached":
+        pod.call(detach=True)
+        pod.wait_rest()
+    else:
+        pod.start()
+        pod.wait_ready()
 
 
 def listed() -> dict[str, list[str]]:
@@ -81,9 +100,10 @@ def test_a_restriction_that_is_not_applied_ends_the_start(
     assert pod.state() == "exited"
 
 
-def test_privileges_and_namespaces_are_those_of_the_page(stage: StageLab) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_privileges_and_namespaces_are_those_of_the_page(stage: StageLab, way: str) -> None:
     pod = stage.sh("sleep 60", NO_NET)
-    pod.call(detach=True)
+    run(pod, way)
     process, rights = pathlib.Path(f"/proc/{pod.pid()}"), listed()
     status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
     for name in ("CapPrm", "CapEff", "CapBnd"):
@@ -107,10 +127,10 @@ def test_privileges_and_namespaces_are_those_of_the_page(stage: StageLab) -> Non
 
 
 @pytest.mark.finding("attack-F11")
-def test_secure_bits_and_the_session_keyring_are_those_of_the_page(stage: StageLab) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_secure_bits_and_the_session_keyring_are_those_of_the_page(stage: StageLab, way: str) -> None:
     pod = stage.sh("sleep 60", NO_NET)
-    pod.call(detach=True)
-    pod.wait_ready()
+    run(pod, way)
     rights = listed()
     assert call_in(pod.pid(), _PRCTL, _PR_GET_SECUREBITS) == int(rights["secure bits"][0])
     keyring = call_in(pod.pid(), _KEYCTL, _KEYCTL_GET_KEYRING_ID, _SESSION_KEYRING)
@@ -123,10 +143,10 @@ def test_secure_bits_and_the_session_keyring_are_those_of_the_page(stage: StageL
 
 
 @pytest.mark.finding("attack-F3")
-def test_files_that_are_open_are_those_of_the_page(stage: StageLab) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_files_that_are_open_are_those_of_the_page(stage: StageLab, way: str) -> None:
     pod = stage.sh("sleep 60", NO_NET)
-    pod.call(detach=True)
-    pod.wait_rest()
+    run(pod, way)
     place, rights = pathlib.Path(f"/proc/{pod.pid()}/fd"), listed()
     files, directories, others = [], [], set()
     for number in os.listdir(place):
@@ -157,9 +177,10 @@ def test_files_that_are_open_are_those_of_the_page(stage: StageLab) -> None:
     assert others <= set(rights["others"])
 
 
-def test_mounts_that_can_be_written_are_those_of_the_page(stage: StageLab) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_mounts_that_can_be_written_are_those_of_the_page(stage: StageLab, way: str) -> None:
     pod = stage.sh("sleep 60", NO_NET)
-    pod.call(detach=True)
+    run(pod, way)
     lines = pathlib.Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()
     writable = [line.split()[4] for line in lines if "rw" in line.split()[5].split(",")]
     assert listed()["writable mounts"] == ["APP"]

@@ -275,6 +275,11 @@ def close_range(first: int, last: int, flags: int = 0) -> None:
     _call(_NR_CLOSE_RANGE, (first, last, flags))
 
 
+def overwrite(address: int, data: bytes) -> None:
+    """Write into the memory of this process, which must have that much there and be able to write to it."""
+    _libc.memcpy(ctypes.c_void_p(address), ctypes.c_char_p(data), ctypes.c_size_t(len(data)))
+
+
 def syncfs(fd: int) -> None:
     """Write all dirty data of the file system of a descriptor to disk."""
     _check(_libc.syncfs(fd))

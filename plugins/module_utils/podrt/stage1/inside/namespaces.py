@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The child that becomes PID 1 of a pod: it creates the namespaces, forks the apps' children, builds the apps' roots,
-leaves the host's root, and executes the supervisor.
+leaves the host's root, and becomes the supervisor.
 
 Meanwhile the apps' children prepare themselves; then they read their plans and wait until the supervisor starts them.
 Until then the pod ends with the starter: the supervisor reads the end of its socket.
@@ -41,11 +41,17 @@ if TYPE_CHECKING:
 
 # The numbers of a record that are not descriptors.
 _NO_FDS = ("pid", "pre_start", "stop_signal")
+_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 _STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
 
 class Supervision(Value):
-    """How the supervisor is started, and its settings beside the wires."""
+    """How the supervisor is started, and its settings beside the wires.
+
+    executes: whether it is a program of its own. It is where the pod outlives the starter, of whose memory it would
+    otherwise keep the larger part for itself, and where an app may look into it. Else it spares the start an
+    interpreter.
+    """
 
     argv: tuple[str, ...]
     programs: tuple[tuple[str, bytes], ...]
@@ -53,6 +59,7 @@ class Supervision(Value):
     stop_timeout: int
     max_bytes: int
     dies_with_starter: bool
+    executes: bool
     waits_for_networks: bool
     rehearsal: bool = False
     # systemd's default time to stop a unit, which rkt's handlers had.
@@ -81,6 +88,10 @@ def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoRetu
 
 
 def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
+    if not how.executes:
+        from .unexecuted import take_name  # most pods outlive their starter
+
+        take_name()
     os.close(wires.starter)
     leave_keyring()
     # Blocked until the supervisor handles them: PID 1 would lose them, while blocked ones stay pending.
@@ -217,8 +228,7 @@ def _supervise(
         "extensions": {name: getattr(sys.modules[name], "__file__", "") for name in EXTENSIONS},
         "mapped": f"{proc}/self/smaps",
     }
-    plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
-    kept = [wires.sync, wires.lock, go, wires.console, wires.control, plan_fd]
+    kept = [wires.sync, wires.lock, go, wires.console, wires.control]
     for record in records:
         kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]
         kept += record["logs"]
@@ -226,13 +236,13 @@ def _supervise(
             kept += [record["restart"]["order"], record["restart"]["counts"]]
     for lease in leases:
         kept += [lease["hears"], lease["to_server"], lease["to_all"]]
-    _keep_only(kept)
-    os.execve(how.argv[0], (*how.argv, str(plan_fd)), SUPERVISOR_ENVIRONMENT)
+    if not how.executes:
+        from .unexecuted import supervise
 
-
-def _keep_only(fds: list[int]) -> None:
-    """Mark every descriptor close-on-exec but stdio and these."""
-    syscalls.close_range(3, (1 << 32) - 1, syscalls.CLOSE_RANGE_CLOEXEC)
-    for fd in fds:
+        supervise(plan, kept)
+    plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
+    syscalls.close_range(_FIRST_FD, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
+    for fd in (plan_fd, *kept):
         if fd >= 0:
             os.set_inheritable(fd, True)
+    os.execve(how.argv[0], (*how.argv, str(plan_fd)), SUPERVISOR_ENVIRONMENT)

@@ -47,15 +47,14 @@ def give_back(mapped: str) -> None:
 
 def only_read(lines: Iterable[bytes]) -> Iterator[tuple[int, int]]:
     """Where mappings of files begin and end whose pages are all those of the file, for all time. lines: of smaps."""
-    found = None
+    found: list[bytes] = []
     for line in lines:
         words = line.split(None, _MAPPING_WORDS) or [b":"]
         if not words[0].endswith(b":"):
             is_file = len(words) >= _MAPPING_WORDS and words[5].startswith(b"/") and b"w" not in words[1]
-            found = words[0].split(b"-") if is_file else None
+            found = words[0].split(b"-") if is_file else []
         elif found and words[:2] == [b"Anonymous:", b"0"]:
-            first, end = found
-            yield int(first, 16), int(end, 16)
+            yield int(found[0], 16), int(found[1], 16)
 
 
 def _function(name: str) -> _Function | None:

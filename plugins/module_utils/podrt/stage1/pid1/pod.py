@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PID 1 of a pod: starts and stops its apps, reaps, records exit statuses, logs their output.
 
-A separate program, made of the modules of this folder: it imports built-in modules only, and nothing else of this
-package. The apps are its children already, forked before this process executed the supervisor; each waits for its byte
-on the go pipe. The root is read-only here: the supervisor writes only to files that were opened before. It is one loop
+A program of its own, made of the modules of this folder, where inside.unexecuted does not go on as this one: it imports
+built-in modules only, and nothing else of this package. The apps are its children already; each waits for its byte on
+the go pipe. The root is read-only here: the supervisor writes only to files that were opened before. It is one loop
 over events: descriptors (watch), times (timers) and children that have ended; the table of states has their effects.
 Source: behaviours A27, A28, C18, C19, C56, C57, D14.
 """

@@ -247,6 +247,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, Group | None]:
         stop_timeout=known.runspec.stop_timeout,
         max_bytes=log.max_bytes,
         dies_with_starter=foreground,
+        executes=not foreground or plan.traced,
         waits_for_networks=known.waits_for_networks,
         rehearsal=request.rehearsal,
         end_pod=known.runspec.exit_policy == END_POD,

@@ -522,7 +522,14 @@ def test_what_is_not_go_is_the_end_without_a_traceback(
 @pytest.mark.finding("review-B5")
 def test_the_handlers_of_a_real_pod_have_ninety_seconds_and_ten_in_haste() -> None:
     how = Supervision(
-        ("python",), (), (), stop_timeout=10, max_bytes=1, dies_with_starter=False, waits_for_networks=False
+        ("python",),
+        (),
+        (),
+        stop_timeout=10,
+        max_bytes=1,
+        dies_with_starter=False,
+        executes=True,
+        waits_for_networks=False,
     )
     assert (how.handler_timeout, how.hasty_timeout) == (90, 10)
 
