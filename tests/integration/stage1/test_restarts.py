@@ -357,9 +357,10 @@ def test_a_terminal_and_a_restart_policy_exclude_each_other(stage: StageLab) -> 
     assert "cannot have a restart policy" in done.err
 
 
-def test_the_supervisor_needs_little_more_memory_after_many_restarts(stage: StageLab) -> None:
+@pytest.mark.parametrize("detached", [True, False], ids=["detached", "in the foreground"])
+def test_the_supervisor_needs_little_more_memory_after_many_restarts(stage: StageLab, detached: bool) -> None:
     pod = stage.sh("exit 1", QUICK, annotations=policy("always,backoff=10ms,max-backoff=10ms"))
-    process = pod.start()
+    process = pod.start(detach=detached)
     pod.wait_ready()
 
     def private() -> int:
@@ -368,13 +369,15 @@ def test_the_supervisor_needs_little_more_memory_after_many_restarts(stage: Stag
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_Dirty:"))
 
     eventually(lambda: restarts(pod).count > 5)
-    pod.wait_rest()
+    if detached:
+        pod.wait_rest()
     before = private()
     eventually(lambda: restarts(pod).count > 60)
     assert private() - before < 100
     assert len(children_of(pod.pid())) <= 2
     pod.call("stop", force=False)
     assert finish(process).status == 0
+    pod.wait_ended()
 
 
 @pytest.mark.parametrize("ready", [True, False])
