@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net import attach
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net import attach, links
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drivers import builtin
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.links import (
     apply_step,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _IPAM = {"type": "host-local", "subnet": "10.7.0.0/24"}
 _LATER = 0.15
+# Longer than anything here takes on a busy machine.
+SECONDS = 30.0
 
 
 class _Counting(RouteSocket):
@@ -71,13 +73,15 @@ def test_attached_means_connected(tmp_path: pathlib.Path, kind: str, monkeypatch
         elif not isinstance(step, AddRoute):
             apply_step(step, wires)
 
+    monkeypatch.setattr(links, "_CONNECTING_SECONDS", SECONDS)
     monkeypatch.setattr(attach, "apply_step", up_later)
     monkeypatch.setattr(builtin, "apply_step", up_later)
     assert _state_of(pod.attach("red").infos[0].host_if) == "UP forwarding"
 
 
 @in_own_network
-def test_a_port_is_waited_for(tmp_path: pathlib.Path) -> None:
+def test_a_port_is_waited_for(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "_CONNECTING_SECONDS", SECONDS)
     pod = NetLab(tmp_path).pod()
     ip("link", "add", "br0", "up", "type", "bridge")
     subprocess.run(
@@ -87,8 +91,8 @@ def test_a_port_is_waited_for(tmp_path: pathlib.Path) -> None:
     assert _state_of("here0").endswith("DOWN disabled")
     with RouteSocket() as host, inside(pod.netns), RouteSocket() as there:
         timer = threading.Timer(_LATER, there.send, [[set_up(there.index("there0"))]])
-        timer.start()
         begun = time.monotonic()
+        timer.start()
         await_connected("here0", host)
         assert time.monotonic() - begun >= _LATER
         timer.join()
