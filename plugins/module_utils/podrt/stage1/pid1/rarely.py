@@ -25,9 +25,8 @@ def keep_leases(records: Sequence[LeaseRecord], timers: Timers, watch: Watch) ->
 
 
 def give_back(late: Callable[[str], ModuleType], mapped: str) -> None:
-    """Give back the memory that only the start needed, see idle; where that cannot be loaded, it is kept."""
+    """Give back the memory that only the start needed, see idle; where that fails, it is kept."""
     try:
-        idle = late("idle")
-    except ImportError:  # such as of libffi, of which the extension needs a file
+        late("idle").give_back(mapped)
+    except Exception:  # such as without libffi, of which the extension needs a file; the pod would end with PID 1
         return
-    idle.give_back(mapped)
