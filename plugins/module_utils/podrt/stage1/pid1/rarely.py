@@ -28,5 +28,5 @@ def give_back(late: Callable[[str], ModuleType], mapped: str) -> None:
     """Give back the memory that only the start needed, see idle; where that fails, it is kept."""
     try:
         late("idle").give_back(mapped)
-    except Exception:  # such as without libffi, of which the extension needs a file; the pod would end with PID 1
+    except Exception:  # such as without a library of the extension; the pod would end with PID 1
         return

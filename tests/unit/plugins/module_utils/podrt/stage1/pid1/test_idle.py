@@ -20,8 +20,8 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
     ended,
 )
 
-# Mappings as proc(5) shows them: an interpreter's code, what it has written to, in memory or in swap, its data, memory of
-# its own, a name with spaces, and one that is cut off.
+# Mappings as proc(5) shows them: an interpreter's code, what it has written to, in memory or in swap, its data, memory
+# of its own, a name with spaces, and one that is cut off.
 SMAPS = b"""\
 00400000-0041f000 r--p 00000000 fe:00 393                                /usr/bin/python3
 Size:                124 kB
