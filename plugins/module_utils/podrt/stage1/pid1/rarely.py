@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from .starter import NoOrders
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
+    from .control import Control, Supervised
     from .leases import KeptLease
     from .record import LeaseRecord
     from .timers import Timers
@@ -22,6 +25,21 @@ def keep_leases(records: Sequence[LeaseRecord], timers: Timers, watch: Watch) ->
     from .leases import KeptLease
 
     return [KeptLease(record, timers, watch) for record in records]
+
+
+def take_orders(
+    late: Callable[[str], ModuleType], fd: int, watch: Watch, pod: Supervised
+) -> Control | NoOrders:
+    """What carries out orders, which come by a socket; where it cannot be loaded, the socket is closed.
+
+    The interpreter may have been removed from the host meanwhile, and the apps go on.
+    """
+    try:
+        found: Control = late("control").Control(fd, watch, pod)
+        return found
+    except ImportError:
+        watch.close(fd)
+        return NoOrders()
 
 
 def give_back(late: Callable[[str], ModuleType], mapped: str) -> None:

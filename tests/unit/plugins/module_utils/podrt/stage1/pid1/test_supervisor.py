@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pathlib
 import signal
+import socket
 import sys
 import termios
 import time
@@ -525,6 +526,23 @@ def test_the_handlers_of_a_real_pod_have_ninety_seconds_and_ten_in_haste() -> No
         ("python",), (), (), stop_timeout=10, max_bytes=1, dies_with_starter=False, waits_for_networks=False
     )
     assert (how.handler_timeout, how.hasty_timeout) == (90, 10)
+
+
+def test_a_pod_goes_on_without_orders_where_its_interpreter_has_been_removed(lab: Lab) -> None:
+    path = str(lab.base / "control")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+        lab.control = listener.fileno()
+        pid = lab.start({"main": "exec sleep 1"}, extensions={"_socket": "/none.so"})
+    lab.go()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+        peer.settimeout(SECONDS)
+        peer.connect(path)
+        with contextlib.suppress(ConnectionResetError):
+            assert peer.recv(1) == b""
+        assert ended(pid) == 0
+    assert lab.recorded() == {"main": "0"}
 
 
 def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
