@@ -569,11 +569,9 @@ def test_each_of_ten_takes_as_little_memory_as_the_design_says(tmp_path: pathlib
             one.go()
             assert sync.receive(one.ours) == (frames.STARTED,)
         end = time.monotonic() + SECONDS
-        while (
-            mean := sum(_share(one.pid) for one in labs) / len(labs)
-        ) >= 3200:  # they give back what they can
+        while (mean := sum(_share(one.pid) for one in labs) / len(labs)) >= 3200:
             assert time.monotonic() < end, mean
-            time.sleep(0.1)
+            time.sleep(0.1)  # they give back what they can
         for one in labs:
             os.kill(one.pid, signal.SIGTERM)
             assert ended(one.pid) == 0
