@@ -99,7 +99,7 @@ def test_a_port_is_waited_for(tmp_path: pathlib.Path, monkeypatch: pytest.Monkey
     assert _state_of("here0") == "UP forwarding"
 
 
-@pytest.mark.parametrize("link", ["none0", "lo", "down0"])
+@pytest.mark.parametrize("link", ["none0", "lo", "down0", "what-no-link-can-be-called"])
 @in_own_network
 def test_only_what_will_be_connected_is_waited_for(link: str) -> None:
     ip("link", "add", "down0", "type", "veth", "peer", "name", "other0")

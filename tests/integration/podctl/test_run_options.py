@@ -161,5 +161,6 @@ def test_a_pod_that_is_started_again_has_all_of_it(pods: PodHost, other: str, ro
     assert (first.status, [text.split()[-1] for text in first.texts]) == (0, ["other", "JST", "0"]), first.err
     again = pods.podctl("start", "web")
     assert again.status == 0, again.err
+    pods.ok("status", "--wait=30s", "web")
     lines = pods.ok("logs", "web").splitlines()[-3:]
     assert [line.split()[-1] for line in lines] == ["other", "JST", "0"]

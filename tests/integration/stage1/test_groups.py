@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import cgroups
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     ENTRY,
     PYTHON,
@@ -129,3 +130,31 @@ def test_a_service_that_is_a_pod_and_nothing_else_holds_the_pods_group(
     pod.wait_ended()
     eventually(lambda: pod.call("gc").status == 0)
     assert groups_of(pod.uuid) == []
+
+
+# A process whose second thread is in a group of threads beneath its own group.
+THREADS = """
+import sys, threading, time
+def joined(path, thread):
+    with open(path, "w") as file:
+        file.write(str(thread))
+def second():
+    joined(f"{sys.argv[1]}/app/threads/cgroup.threads", threading.get_native_id())
+    print(flush=True)
+    time.sleep(60)
+joined(f"{sys.argv[1]}/app/cgroup.procs", 0)
+threading.Thread(target=second).start()
+"""
+
+
+@pytest.mark.skipif(not UNIFIED, reason="no cgroup v2 here")
+@pytest.mark.behaviour("D35")
+def test_a_group_of_threads_goes_with_their_process(service: pathlib.Path) -> None:
+    (service / "app" / "threads").mkdir(parents=True)
+    (service / "app" / "threads" / "cgroup.type").write_text("threaded")
+    with subprocess.Popen([PYTHON, "-c", THREADS, str(service)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        cgroups.remove_groups((str(service / "app"),))
+        assert process.wait() == -9
+    assert [path.name for path in service.iterdir() if path.is_dir()] == []

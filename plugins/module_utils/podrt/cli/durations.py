@@ -39,9 +39,8 @@ def parse_moment(text: str, now: float) -> float:
     from datetime import datetime
 
     if re.fullmatch(_DATE, text, re.ASCII):
-        spelled = (
-            f"{text[:-1]}+00:00" if text.endswith("Z") else text
-        )  # datetime accepts Z from Python 3.11 on
+        # datetime accepts Z from Python 3.11 on.
+        spelled = f"{text[:-1]}+00:00" if text.endswith("Z") else text
         try:
             return datetime.fromisoformat(spelled).timestamp()
         except ValueError as err:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import _socket
 import time
 
-from ..contexts import nullcontext
+from ..contexts import nullcontext, suppress
 from .place import host_if_prefix, shaper_prefix
 from .plan import has_address, not_a_bridge
 from .rtmsg import (
@@ -82,14 +82,16 @@ def loopback_up(pod: RouteSocket) -> None:
 def await_connected(name: str, host: RouteSocket) -> None:
     """Wait until the host's end of a veth passes frames on; until then the kernel, or its bridge, drops them.
 
-    That takes it a moment of its own, see linkwatch of the kernel. Returns after a second in any case. Raises OSError.
+    That takes it a moment of its own, see linkwatch of the kernel. Returns after a second in any case. Raises
+    nothing: a program may call its link whatever it likes.
     """
     end = time.monotonic() + _CONNECTING_SECONDS
-    while time.monotonic() < end:
-        link = host.find(name)
-        if link is None or link.kind != "veth" or not link.is_up or link.is_connected:
-            return
-        time.sleep(_PAUSE)
+    with suppress(OSError):
+        while time.monotonic() < end:
+            link = host.find(name)
+            if link is None or link.kind != "veth" or not link.is_up or link.is_connected:
+                return
+            time.sleep(_PAUSE)
 
 
 def is_link_of(uuid: str, name: str) -> bool:

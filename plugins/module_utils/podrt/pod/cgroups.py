@@ -346,7 +346,11 @@ def _children(directory: str) -> list[str]:
 
 
 def _remove(directory: str) -> None:
-    """Remove a group once its processes are killed and gone. Child groups that an app created go first."""
+    """Remove a group once its processes are killed and gone. Child groups that an app created go first.
+
+    Those of threads can only be emptied from above.
+    """
+    _kill_all(directory)
     for name in _children(directory):
         _remove(f"{directory}/{name}")
     end = time.monotonic() + _KILL_SECONDS
@@ -369,7 +373,13 @@ def _processes(directory: str) -> list[int]:
 
 
 def _kill_all(directory: str) -> None:
-    for pid in _processes(directory):
+    try:
+        found = _processes(directory)
+    except OSError as err:
+        if err.errno != errno.EOPNOTSUPP:
+            raise
+        return  # a group of threads: the one above lists their processes. Source: cgroup-v2.rst, "Threads"
+    for pid in found:
         with suppress(ProcessLookupError):
             if pid > 0 and pid != os.getpid():
                 os.kill(pid, 9)

@@ -69,9 +69,9 @@ def _removed(call: Call, pod: Pod, app: str) -> None:
         check_mutable(pod)
     if not documents.read_manifest(pod.dir).app(app):
         raise NotFound(f'nonexistent app "{app}"', f"podctl app list {pod.uuid} shows those of the pod")
-    apps_of(call.host, pod).remove_app(app)
     from ...stage0.apps import remove_app  # no other command needs it
 
+    apps_of(call.host, pod).remove_app(app)
     remove_app(call.host, pod, app)
 
 

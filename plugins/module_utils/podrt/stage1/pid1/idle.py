@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _MADV_DONTNEED = 4
 _CHUNK = 4096
 _MAPPING_WORDS = 6  # of the line that begins a mapping of a file, at least
+# How much of a mapping is not that of the file: in memory, and in swap, where the first does not count it.
+_WRITTEN = (b"Anonymous:", b"Swap:")
+_LAST = b"VmFlags:"  # of the lines of a mapping
 
 
 class _Word(_ctypes._SimpleCData):  # type: ignore[type-arg]  # it takes none when it runs
@@ -53,7 +56,9 @@ def only_read(lines: Iterable[bytes]) -> Iterator[tuple[int, int]]:
         if not words[0].endswith(b":"):
             is_file = len(words) >= _MAPPING_WORDS and words[5].startswith(b"/") and b"w" not in words[1]
             found = words[0].split(b"-") if is_file else []
-        elif found and words[:2] == [b"Anonymous:", b"0"]:
+        elif words[0] in _WRITTEN and words[1] != b"0":
+            found = []  # such as of what the linker has relocated, and then protected
+        elif found and words[0] == _LAST:
             yield int(found[0], 16), int(found[1], 16)
 
 

@@ -19,7 +19,7 @@ from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED,
 from .handlers import start_post_stop
 from .logs import Log
 from .outputs import Outputs
-from .rarely import give_back, keep_leases
+from .rarely import give_back, keep_leases, take_orders
 from .restarts import Restarts, hear
 from .starter import NoOrders, Starter, read
 from .states import DONE, EXIT, HANDLE, REST, RESTING, STOPPING, UP
@@ -436,7 +436,7 @@ class Supervisor:
 
     def _take_orders(self, fd: int) -> None:
         """Load what carries out orders, for which the first one waits."""
-        self._control = self._late("control").Control(fd, self._watch, self)
+        self._control = take_orders(self._late, fd, self._watch, self)
 
     def admit(self, record: AppRecord) -> RunningApp:
         """Supervise one more app. Raises Refused."""

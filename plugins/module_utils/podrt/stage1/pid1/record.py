@@ -74,9 +74,7 @@ if TYPE_CHECKING:
         stop_timeout: int
         handler_timeout: int
         hasty_timeout: int
-        extensions: dict[
-            str, str
-        ]  # of the interpreter, their files, "" for those that are part of it, see load
+        extensions: dict[str, str]  # files of the interpreter's, "" for those that are part of it, see load
         mapped: str  # the file that describes its memory, see idle
         start_timeout: int  # after which apps that are not up end the pod; 0 for never
         max_bytes: int

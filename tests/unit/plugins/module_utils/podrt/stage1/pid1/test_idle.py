@@ -20,22 +20,39 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
     ended,
 )
 
-# Mappings as proc(5) shows them: an interpreter's code, its data, memory of its own, a name with spaces, another name.
+# Mappings as proc(5) shows them: an interpreter's code, what it has written to, in memory or in swap, its data, memory
+# of its own, a name with spaces, and one that is cut off.
 SMAPS = b"""\
 00400000-0041f000 r--p 00000000 fe:00 393                                /usr/bin/python3
 Size:                124 kB
 Anonymous:             0 kB
 AnonHugePages:         0 kB
+Swap:                  0 kB
+SwapPss:               0 kB
 VmFlags: rd mr mw me sd
 0041f000-006d2000 r-xp 0001f000 fe:00 393                                /usr/bin/python3
 Anonymous:             4 kB
+Swap:                  0 kB
+VmFlags: rd ex mr mw me sd
+00943000-00944000 r--p 00543000 fe:00 393                                /usr/bin/python3
+Anonymous:             0 kB
+Swap:                  4 kB
+VmFlags: rd mr mw me ac sd
 00945000-00946000 rw-p 00545000 fe:00 393                                /usr/bin/python3
 Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd wr mr mw me ac sd
 0cf71000-0cff4000 r--p 00000000 00:00 0                                  [heap]
 Anonymous:             0 kB
+VmFlags: rd wr mr mw me ac sd
 0cff5000-0cff6000 r--p 00000000 00:00 0
 Anonymous:             0 kB
+VmFlags: rd mr mw me ac sd
 7f00000ab000-7f00000ac000 r-xp 00000000 fe:00 9 /a b/lib.so (deleted)
+Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd ex mr mw me sd
+7f00000ad000-7f00000ae000 r-xp 00000000 fe:00 9 /lib.so
 Anonymous:             0 kB
 """
 
@@ -80,8 +97,8 @@ def test_a_supervisor_at_rest_has_less_of_its_files_in_memory_and_goes_on(tmp_pa
 
 @pytest.mark.parametrize(
     "lacks",
-    [{"mapped": "/"}, {"mapped": "/none"}, {"extensions": {"_ctypes": "/none.so"}}],
-    ids=["it is a directory", "it is missing", "no extension"],
+    [{"mapped": "/"}, {"mapped": "/none"}, {"extensions": {"_ctypes": "/none.so"}}, {"mapped": "\0"}],
+    ids=["it is a directory", "it is missing", "no extension", "any other failure"],
 )
 def test_what_it_needs_for_that_may_be_missing(tmp_path: pathlib.Path, lacks: dict[str, object]) -> None:
     with a_lab(tmp_path) as lab:

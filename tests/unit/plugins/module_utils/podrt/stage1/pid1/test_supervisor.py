@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pathlib
 import signal
+import socket
 import sys
 import termios
 import time
@@ -534,6 +535,23 @@ def test_the_handlers_of_a_real_pod_have_ninety_seconds_and_ten_in_haste() -> No
     assert (how.handler_timeout, how.hasty_timeout) == (90, 10)
 
 
+def test_a_pod_goes_on_without_orders_where_its_interpreter_has_been_removed(lab: Lab) -> None:
+    path = str(lab.base / "control")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+        lab.control = listener.fileno()
+        pid = lab.start({"main": "exec sleep 1"}, extensions={"_socket": "/none.so"})
+    lab.go()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+        peer.settimeout(SECONDS)
+        peer.connect(path)
+        with contextlib.suppress(ConnectionResetError):
+            assert peer.recv(1) == b""
+        assert ended(pid) == 0
+    assert lab.recorded() == {"main": "0"}
+
+
 def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
     lab.max_files = 1
     pid = lab.start(
@@ -558,11 +576,9 @@ def test_each_of_ten_takes_as_little_memory_as_the_design_says(tmp_path: pathlib
             one.go()
             assert sync.receive(one.ours) == (frames.STARTED,)
         end = time.monotonic() + SECONDS
-        while (
-            mean := sum(_share(one.pid) for one in labs) / len(labs)
-        ) >= 3200:  # they give back what they can
+        while (mean := sum(_share(one.pid) for one in labs) / len(labs)) >= 3200:
             assert time.monotonic() < end, mean
-            time.sleep(0.1)
+            time.sleep(0.1)  # they give back what they can
         for one in labs:
             os.kill(one.pid, signal.SIGTERM)
             assert ended(one.pid) == 0
