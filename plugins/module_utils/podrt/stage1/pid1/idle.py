@@ -74,7 +74,7 @@ def _lines(path: str) -> Iterator[bytes]:
     """The lines of a file, of which a part is in memory at a time. None of one that cannot be read."""
     rest = b""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
     except OSError:
         return
     try:
