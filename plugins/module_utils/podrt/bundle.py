@@ -26,6 +26,7 @@ from _thread import _count as other_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     Index = dict[str, tuple[str, bool, int, int, tuple[str, ...]]]
@@ -74,6 +75,23 @@ class Bundle:
         _file, _package, begin, size, _needed = self._index[name]
         return self._code[begin : begin + size]
 
+    def modules_of(self, name: str) -> Iterator[tuple[str, str, bool, bytes]]:
+        """A module and all that it imports at once, each after what it needs itself, see bundled_modules."""
+        done: set[str] = set()
+        waiting = [name]
+        while waiting:
+            last = waiting[-1]
+            file, package, _begin, _size, needed = self._index[last]
+            parent = last.rpartition(".")[0]
+            missing = [each for each in ((parent, *needed) if parent else needed) if each not in done]
+            if missing:
+                waiting += reversed(missing)
+                continue
+            waiting.pop()
+            if last not in done:
+                done.add(last)
+                yield last, f"{self._root}/{file}", package, bytes(self.code_of(last))
+
     def _load(self, name: str) -> None:
         """Import a module whose package has been imported."""
         spec = self.find_spec(name)
@@ -115,6 +133,14 @@ def use(root: str) -> None:
 def bundled_code(name: str) -> bytes:
     """The code of a module that comes from a bundle, b"" of one that does not."""
     return next((bytes(found.code_of(name)) for found in sys.meta_path if isinstance(found, Bundle)), b"")
+
+
+def bundled_modules(name: str) -> list[tuple[str, str, bool, bytes]]:
+    """A module and all that it imports at once, in an order in which they can be loaded, [] if it is in no bundle.
+
+    Each is its name, its file, whether it is a package, and its code.
+    """
+    return next(([*found.modules_of(name)] for found in sys.meta_path if isinstance(found, Bundle)), [])
 
 
 def _mapped(path: str) -> memoryview:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 # The flag of compiled files that are validated by the hash of their source. Source: PEP 552.
 _HASH_BASED = 1
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-_CALL = """import sys; sys.path.insert(0, sys.argv[1])
-from podrt.stage1.inside.program import read_plan
-from podrt.stage1.inside.{} import main
-main(*read_plan(int(sys.argv[2])))"""
+# A longer text would have to be compiled by each interpreter.
+_CALL = """import marshal, posix, sys
+fd = int(sys.argv[2])
+code, *rest = marshal.loads(posix.pread(fd, posix.fstat(fd).st_size, 0))
+type(lambda: 0)(code, globals())(fd, *rest)"""
 _PACKAGE = "pid1"
 # The bytes of the length of the head of the supervisor's plan.
 _SIZE = 4
@@ -83,19 +84,40 @@ def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:
 
     fds: passed on under their numbers, or -1; all others must be close-on-exec. Raises OSError.
     """
-    plan_fd = sealed(module, marshal.dumps((plan, fds)))
+    from ...bundle import bundled_modules  # what becomes an app does without
+
+    name = f"podrt.stage1.inside.{module}"
+    plan_fd = sealed(module, marshal.dumps((_begin.__code__, bundled_modules(name), plan, fds)))
     for fd in (plan_fd, *fds):
         if fd >= 0:
             os.set_inheritable(fd, True)
-    argv = (python(), "-I", "-S", "-c", _CALL.format(module), runtime(), str(plan_fd))
+    argv = (python(), "-I", "-S", "-c", _CALL, runtime(), str(plan_fd), name)
     os.execve(argv[0], argv, ENVIRONMENT)
 
 
-def read_plan(fd: int) -> tuple[bytes, tuple[int, ...]]:
-    """Read the arguments of execute_module, on the other side."""
-    plan, fds = marshal.loads(os.pread(fd, os.fstat(fd).st_size, 0))
-    os.close(fd)
-    return plan, fds
+def _begin(fd: int, modules: list[tuple[str, str, bool, bytes]], plan: bytes, fds: tuple[int, ...]) -> None:
+    """Load modules and call main of one, in an interpreter that has nothing else of this module. See bundled_modules.
+
+    What is not among the modules is imported from files, in a checkout all.
+    """
+    import marshal
+    import posix
+    import sys
+
+    posix.close(fd)
+    _program, root, _fd, name = sys.argv
+    sys.path.insert(0, root)
+    for each, file, is_package, code in modules:
+        module = sys.modules[each] = type(sys)(each)
+        package, _dot, leaf = each.rpartition(".")
+        module.__file__, module.__package__ = file, each if is_package else package
+        if is_package:
+            module.__path__ = [file.rpartition("/")[0]]
+        exec(marshal.loads(code), module.__dict__)
+        if package:
+            setattr(sys.modules[package], leaf, module)
+    __import__(name)
+    sys.modules[name].main(plan, fds)
 
 
 def sealed(name: str, data: bytes) -> int:

@@ -150,6 +150,38 @@ def test_the_supervisor_comes_from_the_bundle(runtime: pathlib.Path) -> None:
     assert (names[0], names[-1], len(names)) == ("pid1.timers", "pid1.idle", 16)
 
 
+ENTRIES = ("ahead", "app", "command", "nursery")
+# One interpreter takes the modules from the bundle; another has them and no directory to import from.
+TAKES = """import marshal, sys
+sys.path.insert(0, sys.argv[1])
+from podrt.bundle import bundled_modules, use
+use(sys.argv[1])
+from podrt.stage1.inside import program
+found = bundled_modules(f"podrt.stage1.inside.{sys.argv[3]}")
+open(sys.argv[2], "wb").write(marshal.dumps((program._begin.__code__, found)))"""
+HAS = """import marshal, os, sys
+code, found = marshal.loads(open(sys.argv[2], "rb").read())
+name = sys.argv[3]
+class Probe:
+    def main(plan, fds):
+        print(plan, fds, len(found), *sorted(each for each in sys.modules if each.startswith("podrt")))
+sys.modules["probe"] = Probe
+sys.argv = ["-c", "/none", "", "probe"]
+type(lambda: 0)(code, globals())(os.open("/dev/null", os.O_RDONLY), found, "plan", (7,))"""
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_interpreter_that_is_executed_again_gets_its_modules_from_the_bundle(
+    runtime: pathlib.Path, tmp_path: pathlib.Path, entry: str
+) -> None:
+    place = str(tmp_path / "modules")
+    python("-c", TAKES, str(runtime), place, entry)
+    said = python("-c", HAS, str(tmp_path), place, entry).split()
+    assert said[:2] == ["plan", "(7,)"]
+    assert f"podrt.stage1.inside.{entry}" in said[3:]
+    assert int(said[2]) == len(said[3:])
+
+
 def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runtime: pathlib.Path) -> None:
     (path,) = runtime.glob("podrt.*.bundle")
     path.rename(runtime / "podrt.cpython-1.bundle")
