@@ -323,7 +323,10 @@ def test_every_path_is_one_of_paths() -> None:
 
 # Who may look into the namespace of a thing: what makes values and modules. A format is written by named fields, or by
 # the order of _fields (Value.row): vars has the order of the call that made the value.
-NAMESPACES = {"value.py", "stage0/options/option.py", "bundle.py", "stage1/pid1/load.py"}
+NAMESPACES = {
+    *("value.py", "stage0/options/option.py"),
+    *("bundle.py", "stage1/inside/program.py", "stage1/pid1/load.py"),
+}
 
 
 def test_no_format_is_what_vars_says() -> None:
