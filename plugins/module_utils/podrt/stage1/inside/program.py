@@ -116,6 +116,7 @@ def _begin(fd: int, modules: list[tuple[str, str, bool, bytes]], plan: bytes, fd
         exec(marshal.loads(code), module.__dict__)
         if package:
             setattr(sys.modules[package], leaf, module)
+    modules.clear()  # else some processes would keep it for the life of the pod
     __import__(name)
     sys.modules[name].main(plan, fds)
 

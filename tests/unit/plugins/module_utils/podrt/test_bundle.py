@@ -161,10 +161,10 @@ found = bundled_modules(f"podrt.stage1.inside.{sys.argv[3]}")
 open(sys.argv[2], "wb").write(marshal.dumps((program._begin.__code__, found)))"""
 HAS = """import marshal, os, sys
 code, found = marshal.loads(open(sys.argv[2], "rb").read())
-name = sys.argv[3]
+count = len(found)
 class Probe:
     def main(plan, fds):
-        print(plan, fds, len(found), *sorted(each for each in sys.modules if each.startswith("podrt")))
+        print(plan, fds, count - len(found), *sorted(each for each in sys.modules if each.startswith("podrt")))
 sys.modules["probe"] = Probe
 sys.argv = ["-c", "/none", "", "probe"]
 type(lambda: 0)(code, globals())(os.open("/dev/null", os.O_RDONLY), found, "plan", (7,))"""
