@@ -152,7 +152,7 @@ def test_a_challenge_that_is_too_long_or_leads_nowhere_is_refused(web: Web) -> N
         session(web, LOGIN).ask("GET", "/v2/")
 
 
-@pytest.mark.parametrize("token", [[], {"token": "4711\nHost: other"}, {"token": "4711é"}], ids=repr)
+@pytest.mark.parametrize("token", [[], {"token": "t0ps3cret\nHost: other"}, {"token": "t0ps3creté"}], ids=repr)
 def test_what_is_no_token_is_refused_and_does_not_show(web: Web, token: object) -> None:
     web.answer = lambda _method, path, _headers: (
         (200, {}, json.dumps(token).encode())
@@ -161,7 +161,7 @@ def test_what_is_no_token_is_refused_and_does_not_show(web: Web, token: object) 
     )
     with pytest.raises(Unreachable, match="no usable token") as raised:
         session(web, LOGIN).ask("GET", "/v2/")
-    assert "4711" not in str(raised.value) + str(raised.value.__cause__)
+    assert "t0ps3cret" not in str(raised.value) + str(raised.value.__cause__)
 
 
 def test_a_body_is_sent_with_its_length_and_again_after_a_challenge(web: Web) -> None:
