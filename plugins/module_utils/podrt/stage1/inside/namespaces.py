@@ -88,10 +88,6 @@ def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoRetu
 
 
 def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
-    if not how.executes:
-        from .unexecuted import take_name  # most pods outlive their starter
-
-        take_name()
     os.close(wires.starter)
     leave_keyring()
     # Blocked until the supervisor handles them: PID 1 would lose them, while blocked ones stay pending.
@@ -109,6 +105,10 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     protect_interpreter()
     go, gone = os.pipe2(os.O_CLOEXEC)
     children = fork_children(wires, go)
+    if not how.executes:  # the children, for which the others wait, are on their way
+        from .unexecuted import take_name  # most pods outlive their starter
+
+        take_name()
     _settle(plan)
     own_what_is_made(plan)
     for shared in plan.shared:
