@@ -152,7 +152,9 @@ def test_a_challenge_that_is_too_long_or_leads_nowhere_is_refused(web: Web) -> N
         session(web, LOGIN).ask("GET", "/v2/")
 
 
-@pytest.mark.parametrize("token", [[], {"token": "t0ps3cret\nHost: other"}, {"token": "t0ps3creté"}], ids=repr)
+@pytest.mark.parametrize(
+    "token", [[], {"token": "t0ps3cret\nHost: other"}, {"token": "t0ps3creté"}], ids=repr
+)
 def test_what_is_no_token_is_refused_and_does_not_show(web: Web, token: object) -> None:
     web.answer = lambda _method, path, _headers: (
         (200, {}, json.dumps(token).encode())
