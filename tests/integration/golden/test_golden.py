@@ -15,7 +15,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.run im
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "golden"
 PLACE = b"/var/tmp/stagecraft.pods-golden"
-RELEASES = sorted(path.parent.name for path in GOLDEN.glob("*/plays.json"))
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(map(int, release.split(".")))
+
+
+RELEASES = sorted((path.parent.name for path in GOLDEN.glob("*/plays.json")), key=_numbers)
 
 pytestmark = pytest.mark.root
 
@@ -61,7 +67,7 @@ def test_every_pod_and_image_is_shown(release: str, place: pathlib.Path) -> None
     directories = {"data_dir": f"{place}/data", "config_dir": f"{place}/etc"}
     pods: Any = run_task("pod_info", directories, check=False)["pods"]
     of_all = {("prepared", "prepared"), ("plain", "prepared"), ("ended", "exited")}
-    later = {("inside", "prepared")} if release >= "0.7.0" else set()
-    later |= {("joined", "prepared")} if release >= "0.8.0" else set()
+    later = {("inside", "prepared")} if _numbers(release) >= (0, 7) else set()
+    later |= {("joined", "prepared")} if _numbers(release) >= (0, 8) else set()
     assert {(pod["name"], pod["state"]) for pod in pods} == of_all | later
     assert all(app["image_id"].startswith("sha512-") for pod in pods for app in pod["apps"])
