@@ -75,22 +75,18 @@ class Bundle:
         _file, _package, begin, size, _needed = self._index[name]
         return self._code[begin : begin + size]
 
-    def modules_of(self, name: str) -> Iterator[tuple[str, str, bool, bytes]]:
-        """A module and all that it imports at once, each after what it needs itself, see bundled_modules."""
-        done: set[str] = set()
-        waiting = [name]
-        while waiting:
-            last = waiting[-1]
-            file, package, _begin, _size, needed = self._index[last]
-            parent = last.rpartition(".")[0]
-            missing = [each for each in ((parent, *needed) if parent else needed) if each not in done]
-            if missing:
-                waiting += reversed(missing)
-                continue
-            waiting.pop()
-            if last not in done:
-                done.add(last)
-                yield last, f"{self._root}/{file}", package, bytes(self.code_of(last))
+    def modules_of(self, name: str, seen: set[str]) -> Iterator[tuple[str, str, bool, bytes]]:
+        """A module and all that it imports at once, each after what it needs itself, but for those that were seen.
+
+        See bundled_modules.
+        """
+        if name in seen or name not in self._index:
+            return
+        seen.add(name)
+        file, package, _begin, _size, needed = self._index[name]
+        for each in (name.rpartition(".")[0], *needed):
+            yield from self.modules_of(each, seen)
+        yield name, f"{self._root}/{file}", package, bytes(self.code_of(name))
 
     def _load(self, name: str) -> None:
         """Import a module whose package has been imported."""
@@ -132,7 +128,8 @@ def use(root: str) -> None:
 
 def bundled_code(name: str) -> bytes:
     """The code of a module that comes from a bundle, b"" of one that does not."""
-    return next((bytes(found.code_of(name)) for found in sys.meta_path if isinstance(found, Bundle)), b"")
+    used = _used()
+    return bytes(used.code_of(name)) if used else b""
 
 
 def bundled_modules(name: str) -> list[tuple[str, str, bool, bytes]]:
@@ -140,7 +137,12 @@ def bundled_modules(name: str) -> list[tuple[str, str, bool, bytes]]:
 
     Each is its name, its file, whether it is a package, and its code.
     """
-    return next(([*found.modules_of(name)] for found in sys.meta_path if isinstance(found, Bundle)), [])
+    used = _used()
+    return [*used.modules_of(name, set())] if used else []
+
+
+def _used() -> Bundle | None:
+    return next((found for found in sys.meta_path if isinstance(found, Bundle)), None)
 
 
 def _mapped(path: str) -> memoryview:

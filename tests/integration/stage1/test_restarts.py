@@ -364,9 +364,8 @@ def test_the_supervisor_needs_little_more_memory_after_many_restarts(stage: Stag
     pod.wait_ready()
 
     def private() -> int:
-        # What it reads of files again comes and goes.
         text = pathlib.Path(f"/proc/{pod.pid()}/smaps_rollup").read_text()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_Dirty:"))
+        return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
 
     eventually(lambda: restarts(pod).count > 5)
     if detached:

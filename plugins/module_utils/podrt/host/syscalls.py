@@ -89,6 +89,7 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 _FALLOC_FL_KEEP_SIZE = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _CLONE_INTO_CGROUP = 0x200000000
+_LAST_FD = (1 << 32) - 1
 _BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
 _BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 
@@ -270,8 +271,8 @@ def pidfd_getfd(process: int, fd: int) -> int:
     return _call(_NR_PIDFD_GETFD, (process, fd, 0))
 
 
-def close_range(first: int, last: int, flags: int = 0) -> None:
-    """Close descriptors first to last, or with CLOSE_RANGE_CLOEXEC mark them close-on-exec."""
+def close_range(first: int, last: int = _LAST_FD, flags: int = 0) -> None:
+    """Close descriptors first to last, or all from first on; with CLOSE_RANGE_CLOEXEC mark them close-on-exec."""
     _call(_NR_CLOSE_RANGE, (first, last, flags))
 
 

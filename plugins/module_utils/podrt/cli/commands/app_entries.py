@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..call import Call
 
 # Of rkt's commands for apps, but for add.
-FAILED = 1
+_FAILED = 1
 
 
 def check_mutable(pod: Pod) -> None:
@@ -86,7 +86,7 @@ def _on_app(call: Call, what: str, do: Callable[[Pod, str], None]) -> int:
         with resolve(call, only_argument(call, "UUID")) as pod:
             do(pod, app)
     except PodError as err:
-        err.exit_code = FAILED
+        err.exit_code = _FAILED
         raise
     return 0
 

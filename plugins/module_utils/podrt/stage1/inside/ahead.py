@@ -14,7 +14,6 @@ import marshal
 import os
 import resource
 import select
-import struct
 import sys
 import time
 
@@ -34,9 +33,8 @@ if TYPE_CHECKING:
 
 # The most descriptors of one message. Source: unix(7), SCM_MAX_FD.
 _MOST_FDS = 250
-_FD_BYTES = 4
 _MOST_BYTES = 4096
-_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+_FIRST_FD = 3
 # Source: getrlimit(2), linux/resource.h.
 _LIMITS = range(16)
 
@@ -153,16 +151,16 @@ def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     sockets, there = marshal.loads(head)
     come: list[int] = []
     while len(come) < sum(there):
-        _data, parts, flags, _from = channel.recvmsg(1, _socket.CMSG_SPACE(_FD_BYTES * _MOST_FDS))
+        _data, parts, flags, _from = channel.recvmsg(1, _socket.CMSG_SPACE(sync.FD_BYTES * _MOST_FDS))
         if not parts or flags & _socket.MSG_CTRUNC:
             os._exit(1)  # the other side has ended, or this process may not have so many
         for _level, _kind, data in parts:
-            come += struct.unpack(f"{len(data) // _FD_BYTES}i", data)
+            come += sync.passed(data)
     numbers = iter(come)
     leaf, *rest = (next(numbers) if is_there else -1 for is_there in there)
     pid, born = fork_in_leaf(leaf)
     if pid == 0:
         become(tuple(rest), sockets, born=born)
-    syscalls.close_range(_FIRST_FD, _LAST_FD)
+    syscalls.close_range(_FIRST_FD)
     os.waitpid(pid, 0)
     os._exit(0)

@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
-_LAST_FD = (1 << 32) - 1
 
 
 class Resolved(Value):
@@ -213,7 +212,7 @@ def _arrive(wires: ChildWires, born: bool) -> tuple[AppProcess, Callable[[], Non
     if wires.waits:
         wires.close(wires.told, wires.out, wires.err, wires.tty, wires.stdin, *wires.home)
     else:
-        syscalls.close_range(max(wires.held, wires.users, wires.pids) + 1, _LAST_FD)
+        syscalls.close_range(max(wires.held, wires.users, wires.pids) + 1)
     return process, set_limits
 
 

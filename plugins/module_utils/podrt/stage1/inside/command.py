@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _SPACES = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWCGROUP
 _PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
-_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+_FIRST_FD = 3
 _UMASK = 0o022
 # Source: getrlimit(2), linux/resource.h.
 _LIMITS = range(16)
@@ -151,7 +151,7 @@ def _go_in(command: EnteredCommand, fds: tuple[int, ...], terminal: Terminal | N
             raise NotStarted(f'cannot enter app "{command.app}": it is not running', EXEC_FAILED)
         enter_root(command.root)
         join_users(users)
-        syscalls.close_range(_FIRST_FD + command.passed, _LAST_FD)
+        syscalls.close_range(_FIRST_FD + command.passed)
         os.umask(_UMASK)
         path = _settle(command)
         child = os.fork()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import _socket
 import marshal
 import os
-import struct
 import sys
 
 from ...host import syscalls
@@ -30,10 +29,9 @@ _PROGRAM = """import sys; sys.path.insert(0, sys.argv[1])
 from podrt.stage1.inside.handler import main
 main(int(sys.argv[2]))"""
 _FAILED = 203
-_FD = "i"
 # More than the hierarchies of any host. Source: unix(7), SCM_MAX_FD.
 _MOST_FDS = 250
-_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+_FIRST_FD = 3
 
 
 def argv_of(python: str, runtime: str) -> list[str]:
@@ -70,7 +68,7 @@ def main(wire_fd: int) -> None:
         join_groups(tuple(procs))
         join_users(users)
         # Nothing of the host may be open in the app's root, where /proc/self/fd would name it.
-        syscalls.close_range(_FIRST_FD, _LAST_FD)
+        syscalls.close_range(_FIRST_FD)
         read_no_code()
         os.chroot(root)
         os.chdir("/")
@@ -84,9 +82,7 @@ def main(wire_fd: int) -> None:
 
 
 def _receive(fd: int) -> tuple[int, ...]:
-    size = struct.calcsize(_FD)
     # It stays there, with its descriptors, for the handler of the app's next end.
     peek = _socket.MSG_PEEK
-    ancillary = _socket.socket(fileno=fd).recvmsg(1, _socket.CMSG_SPACE(size * _MOST_FDS), peek)[1]
-    packed = ancillary[0][2]
-    return struct.unpack(f"{len(packed) // size}{_FD}", packed)
+    ancillary = _socket.socket(fileno=fd).recvmsg(1, _socket.CMSG_SPACE(sync.FD_BYTES * _MOST_FDS), peek)[1]
+    return sync.passed(ancillary[0][2])

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # The numbers of a record that are not descriptors.
 _NO_FDS = ("pid", "pre_start", "stop_signal")
-_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+_FIRST_FD = 3
 _STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
 
@@ -241,7 +241,7 @@ def _supervise(
 
         supervise(plan, kept)
     plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
-    syscalls.close_range(_FIRST_FD, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
+    syscalls.close_range(_FIRST_FD, flags=syscalls.CLOSE_RANGE_CLOEXEC)
     for fd in (plan_fd, *kept):
         if fd >= 0:
             os.set_inheritable(fd, True)

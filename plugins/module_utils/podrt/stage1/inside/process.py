@@ -33,7 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .labels import Labels
 
-_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+_FIRST_FD = 3
 # The C library reserves these two for its threads; the process that started us may still have ignored them.
 _RESERVED_SIGNALS = (32, 33)
 
@@ -60,7 +60,7 @@ def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
     aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD + len(fds)) for fd in fds if fd >= 0]
     for number, fd in enumerate(aside, _FIRST_FD):
         os.dup2(fd, number, inheritable=False)
-    syscalls.close_range(_FIRST_FD + len(aside), _LAST_FD)
+    syscalls.close_range(_FIRST_FD + len(aside))
     numbers = iter(range(_FIRST_FD, _FIRST_FD + len(aside)))
     return tuple(next(numbers) if fd >= 0 else -1 for fd in fds)
 
@@ -151,7 +151,7 @@ def confine(filtered: bytes, labels: Labels, *, passed: int = 0) -> None:
 
     passed: the number of descriptors after stdio that the program inherits.
     """
-    syscalls.close_range(_FIRST_FD + passed, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
+    syscalls.close_range(_FIRST_FD + passed, flags=syscalls.CLOSE_RANGE_CLOEXEC)
     ask_for_labels(labels)
     if filtered:
         # Last of all: the filter is made for the app's calls, not for ours.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import _socket
 import os
-from struct import pack
+from struct import pack, unpack
 
 from ...errors import HostFailure, InvalidSpec, of_kind
 from ..pid1.frames import FAILED, LONGEST_FRAME, BadFrame, frame_of, message_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 REHEARSE = b"r"
 
 HIGHEST_STATUS = 255
+FD_BYTES = 4
 
 
 def channel() -> tuple[int, int]:
@@ -56,6 +57,11 @@ def receive(fd: int) -> Message:
 def passing(fds: Sequence[int]) -> tuple[int, int, bytes]:
     """What goes with a message to pass descriptors. Source: unix(7)."""
     return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack(f"{len(fds)}i", *fds)
+
+
+def passed(data: bytes) -> tuple[int, ...]:
+    """The descriptors that came with a message. data: that of the ancillary message."""
+    return unpack(f"{len(data) // FD_BYTES}i", data)
 
 
 def not_understood(why: str) -> HostFailure:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..pid1.record import SupervisorPlan
 
-_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+_FIRST_FD = 3
 _NAME = b"podctl\0supervise\0"
 # The places of arg_start and arg_end behind the name of the program. Source: proc(5), stat.
 _BEGINS, _ENDS = 45, 46
@@ -70,4 +70,4 @@ def _close_others(kept: Sequence[int]) -> None:
         if fd > first:
             syscalls.close_range(first, fd - 1)
         first = fd + 1
-    syscalls.close_range(first, _LAST_FD)
+    syscalls.close_range(first)

@@ -66,8 +66,8 @@ def kept(host: Host) -> list[pathlib.Path]:
     return sorted(pathlib.Path(host.paths.partials).glob("*/body"))
 
 
-def killed(host: Host, web: Web, text: str, *waived: str) -> int:
-    """Kill a process that fetches when half of it has come; how much is kept."""
+def killed(host: Host, web: Web, text: str, *waived: str, beside: int = 0) -> int:
+    """Kill a process that fetches when half of it has come; how much is kept. beside: how many small ones may be."""
     web.stalls_after = HALF
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
@@ -87,7 +87,8 @@ def killed(host: Host, web: Web, text: str, *waived: str) -> int:
     web.stalls_after = 0
     del web.asked[:]
     # A small one may have begun just before the kill.
-    body = max(kept(host), key=lambda each: each.stat().st_size)
+    *smaller, body = sorted(kept(host), key=lambda each: each.stat().st_size)
+    assert len(smaller) <= beside
     with open(body.parent / "answer", "rb"):
         fd = os.open(body.parent, os.O_RDONLY)
         fcntl.flock(fd, fcntl.LOCK_EX)  # a worker ends just after its parent
@@ -191,9 +192,11 @@ def test_after_a_kill_the_rest_of_a_layer_is_asked_for(host: Host, web: Web, bes
         return ranged(large, headers, {}) if path.endswith(digest_of(large)) else None
 
     registry.habit = habit
-    size = killed(host, web, registry.reference)
+    size = killed(host, web, registry.reference, beside=len(beside))
     lines = fetch(host, registry.reference)
     assert UNSUPPORTED not in lines
+    layers = tuple(map(digest_of, (large, *beside)))
+    assert all(path.endswith(layers) for _method, path, headers in web.asked if headers.get("range"))
     asked = [headers.get("range") for _method, path, headers in web.asked if path.endswith(digest_of(large))]
     assert asked == [f"bytes={size}-"]
     assert files.entries(host.paths.partials) == []
