@@ -11,6 +11,7 @@ from __future__ import annotations
 import _signal
 import errno
 import os
+import time
 
 from . import clibrary as ctypes
 from .machine import architecture
@@ -81,8 +82,9 @@ _NR_CLONE3 = 435
 _NR_CLOSE_RANGE = 436
 _NR_OPENAT2 = 437
 _NR_PIDFD_GETFD = 438
-_OPENAT2_TRIES = 128
 _NR_MOUNT_SETATTR = 442
+# Another process that makes a mount namespace can disturb hundreds of tries in a row.
+_TRIES_AT_ONCE, _TRIES_SLOWLY, _BETWEEN_TRIES = 128, 2000, 0.001
 
 _SIGACTION_BYTES, _SIGSET_BYTES = 64, 8
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -258,12 +260,14 @@ def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> 
     """open(2) with flags for the resolution of path: RESOLVE_IN_ROOT treats dir_fd as the root, also for links."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     arguments = (_NR_OPENAT2, dir_fd, _path(path), ctypes.byref(how), ctypes.sizeof(how))
-    for _try in range(_OPENAT2_TRIES - 1):
+    for tried in range(_TRIES_AT_ONCE + _TRIES_SLOWLY):
         fd = int(_openat2(*arguments))
         if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
-            return _check(fd, path)
+            break
         # A rename or mount happened, anywhere, while ".." was resolved.
-    return _check(_openat2(*arguments), path)
+        if tried > _TRIES_AT_ONCE:
+            time.sleep(_BETWEEN_TRIES)
+    return _check(fd, path)
 
 
 def pidfd_getfd(process: int, fd: int) -> int:

@@ -229,7 +229,8 @@ def _await_go(process: AppProcess, go: int, misplaced: NotStarted | None) -> Non
     """Wait until all processes of the pod have dropped their privileges. Raises NotStarted."""
     signal = os.read(go, 1)
     if not signal:
-        os._exit(1)
+        # To end without a word would look like an app that was executed and has failed, and so could end the pod.
+        raise NotStarted("its start was given up", _SETUP_FAILED)
     os.close(go)
     if misplaced:
         raise misplaced

@@ -241,7 +241,8 @@ def _start(running: RunningPod, number: int, ahead: Ahead, seconds: int) -> None
     try:
         _await_builder(channel, end)
         ahead.await_end(end)
-        sync.send(channel, frames.GO)
+        with suppress(BrokenPipeError):  # PID 1 tells what becomes of an app whose builder has died
+            sync.send(channel, frames.GO)
         _await_app(running, name, end)
         running.orders.ask(frames.KEEP, name)
         # One that PID 1 kills, since it was not kept, must not look like one that has ended by itself.

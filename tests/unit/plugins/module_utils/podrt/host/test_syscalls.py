@@ -58,6 +58,28 @@ def test_a_root_holds_whatever_links_say(tmp_path: pathlib.Path, path: str) -> N
     os.close(root)
 
 
+def test_a_path_is_opened_while_others_make_mount_namespaces(tmp_path: pathlib.Path) -> None:
+    """Each mount that is copied disturbs a resolution of "..", and a thousand do so for hundreds of tries."""
+
+    def work() -> None:
+        privately()
+        for _mount in range(1000):
+            syscalls.mount(str(tmp_path), str(tmp_path), "", syscalls.MS_BIND)
+        disturber = os.fork()
+        if not disturber:
+            while True:
+                syscalls.unshare(syscalls.CLONE_NEWNS)
+        try:
+            root = os.open("/", os.O_PATH)
+            for _time in range(10_000):
+                os.close(syscalls.openat2(root, "../" * 30 + "proc", os.O_PATH, syscalls.RESOLVE_IN_ROOT))
+        finally:
+            os.kill(disturber, 9)
+            os.waitpid(disturber, 0)
+
+    in_child(work)
+
+
 def test_a_counter_counts() -> None:
     fd = syscalls.eventfd(3, os.O_CLOEXEC | os.O_NONBLOCK)
     assert int.from_bytes(os.read(fd, 8), sys.byteorder) == 3
