@@ -250,7 +250,6 @@ PATHS = ("host/paths.py", "host/dirs.py")
 NAMES_OF_ITS_OWN = {
     "net/rarelinks.py": "the interfaces of a device in /sys",
     "store/workspace.py": "what a workspace holds until it is moved",
-    "host/host.py": "a file of podrt in the directory of a runtime",
     "bundle.py": "the runtime's own file of compiled modules",
     "compiling.py": "the runtime's own files, while it is installed",
     "errors.py": "how a data directory is told from others, wherever it is",

@@ -10,7 +10,7 @@ import time
 
 from ..value import Value
 from .machine import architecture
-from .paths import PATHS_D, Paths
+from .paths import PATHS_D, Paths, podctl_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,13 +144,3 @@ def _configured(paths: Paths) -> Config | None:
     from .config import configured_paths
 
     return configured_paths(paths)
-
-
-def file_of_runtime(runtime: str, name: str) -> str:
-    """A file of podrt in the directory of a runtime."""
-    return f"{runtime}/podrt/{name}"
-
-
-def podctl_of(python: str, runtime: str) -> tuple[str, ...]:
-    """The argv of a runtime's podctl, without arguments: isolated, without site, from compiled files."""
-    return (python, "-I", "-S", file_of_runtime(runtime, "launch.py"))

@@ -31,6 +31,16 @@ def is_unit_name(name: str) -> bool:
     return name.startswith("pod-") and name.endswith(".service")
 
 
+def file_of_runtime(runtime: str, name: str) -> str:
+    """A file of podrt in the directory of a runtime."""
+    return f"{runtime}/podrt/{name}"
+
+
+def podctl_of(python: str, runtime: str) -> tuple[str, ...]:
+    """The argv of a runtime's podctl, without arguments: isolated, without site, from compiled files."""
+    return (python, "-I", "-S", file_of_runtime(runtime, "launch.py"))
+
+
 class Paths(Value):
     """The directories of an installation. All absolute.
 

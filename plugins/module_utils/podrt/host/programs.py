@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that starts a program: nft, gpg's helpers, CNI plugins, systemctl, podctl itself.
+"""The only place that starts a program: nft, gpg's helpers, CNI plugins, systemctl, podctl itself, which is forked.
 
 posix_spawn instead of subprocess: the module subprocess costs 11 ms at the start of an interpreter.
 """
@@ -85,12 +85,10 @@ def begin(
     """Start a program whose end is awaited later, see run. Raises OSError."""
     stdin_fd, out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
     try:
-        path = argv[0] if "/" in argv[0] else find(argv[0])
         os.write(stdin_fd, stdin)
         os.lseek(stdin_fd, 0, os.SEEK_SET)
-        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin_fd, out, err))]
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
-        pid = os.posix_spawn(path, [path, *argv[1:]], environment, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
+        pid = _start(argv, environment, (stdin_fd, out, err))
     except BaseException:
         os.close(out)
         os.close(err)
@@ -98,6 +96,17 @@ def begin(
     finally:
         os.close(stdin_fd)
     return Running(pid, called or os.path.basename(argv[0]), out, err)
+
+
+def _start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, int]) -> int:
+    """Start a program with these standard files, in a process group of its own; returns its PID. Raises OSError."""
+    from . import forked  # an idle task starts no program
+
+    if forked.is_podctl(argv):
+        return forked.start(argv, env, files)
+    path = argv[0] if "/" in argv[0] else find(argv[0])
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(files)]
+    return os.posix_spawn(path, [path, *argv[1:]], env, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
 
 
 class Running:

@@ -13,7 +13,7 @@ from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
 from ..fields import NewerFormat, canonical_json, parse_json
 from ..host.files import write_new
-from ..host.host import file_of_runtime, podctl_of
+from ..host.paths import file_of_runtime, podctl_of
 from ..host.reading import DOCUMENT, decimal, kernel_text_or, read_bytes, read_number, read_text, read_text_or
 from ..value import Value
 from .lifecycle import PodState

@@ -15,8 +15,7 @@ from ..contexts import suppress
 from ..errors import Conflict, Corrupt, HostFailure
 from ..host.digests import sha256
 from ..host.files import OPEN_DIR, entries, make_dirs, write_atomically, write_new
-from ..host.host import file_of_runtime
-from ..host.paths import MDS_SERVICE, is_unit_name, unit_name
+from ..host.paths import MDS_SERVICE, file_of_runtime, is_unit_name, unit_name
 from ..host.reading import kernel_lines, kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
