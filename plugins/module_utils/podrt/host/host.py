@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     class Programs(Protocol):
         """The starter of programs: programs.run, or a substitute in tests."""
 
-        def __call__(self, argv: Sequence[str], *, seconds: float, called: str) -> Completed:
+        def __call__(
+            self, argv: Sequence[str], *, seconds: float, called: str, forked: bool = False
+        ) -> Completed:
             """Run a program to its end. Raises OSError if it cannot be started, HostFailure if it takes too long."""
 
     class Ask(Protocol):
@@ -50,11 +52,11 @@ if TYPE_CHECKING:
             """Wait."""
 
 
-def run_to_end(argv: Sequence[str], *, seconds: float, called: str) -> Completed:
+def run_to_end(argv: Sequence[str], *, seconds: float, called: str, forked: bool = False) -> Completed:
     """Run a program with programs.run."""
     from .programs import run  # most tasks start no program
 
-    return run(argv, seconds=seconds, called=called)
+    return run(argv, seconds=seconds, called=called, forked=forked)
 
 
 def directly(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

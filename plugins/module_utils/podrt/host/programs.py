@@ -64,15 +64,17 @@ def run(
     env: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
     called: str = "",
+    forked: bool = False,
 ) -> Completed:
     """Run a program to its end. argv[0] is a path, or the name of a program in PATH.
 
     Input and output go through temporary files in memory.
 
     seconds: then it is killed with its whole process group. called: its name in errors, by default that of its file.
+    forked: whether podctl of this very runtime may be a fork of this process, since no process of it stays behind.
     Raises OSError if it cannot be started, HostFailure if it does not end in time or prints more than 16 MiB.
     """
-    return begin(argv, stdin=stdin, env=env, called=called).wait(seconds)
+    return begin(argv, stdin=stdin, env=env, called=called, forked=forked).wait(seconds)
 
 
 def begin(
@@ -81,6 +83,7 @@ def begin(
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     called: str = "",
+    forked: bool = False,
 ) -> Running:
     """Start a program whose end is awaited later, see run. Raises OSError."""
     stdin_fd, out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
@@ -88,7 +91,7 @@ def begin(
         os.write(stdin_fd, stdin)
         os.lseek(stdin_fd, 0, os.SEEK_SET)
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
-        pid = _start(argv, environment, (stdin_fd, out, err))
+        pid = _start(argv, environment, (stdin_fd, out, err), forked)
     except BaseException:
         os.close(out)
         os.close(err)
@@ -98,12 +101,13 @@ def begin(
     return Running(pid, called or os.path.basename(argv[0]), out, err)
 
 
-def _start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, int]) -> int:
+def _start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, int], forked: bool) -> int:
     """Start a program with these standard files, in a process group of its own; returns its PID. Raises OSError."""
-    from . import forked  # an idle task starts no program
+    if forked:
+        from .forked import is_podctl, start
 
-    if forked.is_podctl(argv):
-        return forked.start(argv, env, files)
+        if is_podctl(argv):
+            return start(argv, env, files)
     path = argv[0] if "/" in argv[0] else find(argv[0])
     actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(files)]
     return os.posix_spawn(path, [path, *argv[1:]], env, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function

@@ -54,7 +54,7 @@ def test_it_is_a_fork_with_nothing_of_its_parent_but_the_code() -> None:
         os.environ["SECRET"] = "of the task"
         signal.signal(signal.SIGTERM, lambda *_: None)
         sys.stdout.write("")
-        done = programs.run((*PODCTL, "version", "--help"), stdin=b"given")
+        done = programs.run((*PODCTL, "version", "--help"), forked=True, stdin=b"given")
         told = json.loads(done.stdout)
         told.update(status=done.status, stderr=done.stderr.decode(), kept=os.fstat(secret).st_size > 0)
         print(json.dumps(told))
@@ -78,7 +78,7 @@ def test_what_the_parent_has_yet_to_print_is_printed_once() -> None:
     found = outcome(
         """
         sys.stdout.write("{")
-        assert programs.run((*PODCTL, "version")).status == 0
+        assert programs.run((*PODCTL, "version"), forked=True).status == 0
         print(json.dumps("once") + ": true}")
         """
     )
@@ -86,20 +86,21 @@ def test_what_the_parent_has_yet_to_print_is_printed_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "argv"),
+    ("before", "argv", "forked"),
     [
-        ("threading.Thread(target=time.sleep, args=(5,), daemon=True).start()", "PODCTL"),
-        ("", "(PODCTL[0], '-I', '-S', '/nowhere/podrt/launch.py')"),
-        ("", "('/bin/echo', *PODCTL[1:])"),
+        ("threading.Thread(target=time.sleep, args=(5,), daemon=True).start()", "PODCTL", True),
+        ("", "(PODCTL[0], '-I', '-S', '/nowhere/podrt/launch.py')", True),
+        ("", "('/bin/echo', *PODCTL[1:])", True),
+        ("", "PODCTL", False),
     ],
-    ids=["threads", "another runtime", "another program"],
+    ids=["threads", "another runtime", "another program", "one that stays behind"],
 )
-def test_what_is_not_this_very_podctl_is_executed(before: str, argv: str) -> None:
+def test_what_is_not_this_very_podctl_is_executed(before: str, argv: str, forked: bool) -> None:
     found = outcome(
         f"""
         cli.main = lambda words: os._exit(77)
         {before}
-        print(json.dumps({{"status": programs.run((*{argv}, "version")).status}}))
+        print(json.dumps({{"status": programs.run((*{argv}, "version"), forked={forked}).status}}))
         """
     )
     assert found["status"] in (0, 2)
@@ -118,14 +119,14 @@ def test_it_ends_with_its_group_and_by_a_signal() -> None:
             time.sleep(60)
         cli.main = main
         try:
-            programs.run((*PODCTL, "late"), seconds=0.3, called="podctl late")
+            programs.run((*PODCTL, "late"), forked=True, seconds=0.3, called="podctl late")
             message = ""
         except HostFailure as err:
             message = err.message
-        raised = programs.run((*PODCTL, "raises"))
+        raised = programs.run((*PODCTL, "raises"), forked=True)
         print(json.dumps({
             "message": message,
-            "killed": programs.run((*PODCTL, "killed")).status,
+            "killed": programs.run((*PODCTL, "killed"), forked=True).status,
             "raised": [raised.status, raised.complaint],
         }))
         """
@@ -140,8 +141,8 @@ def test_it_ends_with_its_group_and_by_a_signal() -> None:
 def test_the_commands_work_as_they_do_by_themselves() -> None:
     forked = outcome(
         """
-        done = programs.run((*PODCTL, "version"))
-        wrong = programs.run((*PODCTL, "nosuch"))
+        done = programs.run((*PODCTL, "version"), forked=True)
+        wrong = programs.run((*PODCTL, "nosuch"), forked=True)
         print(json.dumps({"out": done.stdout.decode(), "wrong": [wrong.status, wrong.stderr.decode()]}))
         """
     )

@@ -71,7 +71,9 @@ class Door:
     def __init__(self, programs: Callable[..., Completed]) -> None:
         self.programs = programs
 
-    def __call__(self, argv: Sequence[str], *, seconds: float, called: str) -> Completed:
+    def __call__(
+        self, argv: Sequence[str], *, seconds: float, called: str, forked: bool = False
+    ) -> Completed:
         if _active:
             _active[-1].effect(f"before {called}", OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)))
         with watched(None):

@@ -64,7 +64,9 @@ class Machine:
         self.calls: list[str] = []
         self.active = False
 
-    def __call__(self, argv: Sequence[str], *, seconds: float, called: str) -> Completed:
+    def __call__(
+        self, argv: Sequence[str], *, seconds: float, called: str, forked: bool = False
+    ) -> Completed:
         if argv[0] == "systemctl":
             return self._systemctl([word for word in argv[1:] if not word.startswith("-")])
         runtime = argv[argv.index("metadata-service") - 4].removesuffix("/podrt/launch.py")
