@@ -165,10 +165,10 @@ def _with_content(element: object, where: str) -> object:
 
 
 def _has_short_forms(options: Fields) -> bool:
-    """Whether mounts, ports or users are written as short forms."""
+    """Whether mounts, ports, file systems in memory or users are written as short forms."""
     apps = [app for app in _list(options.raw("apps")) if isinstance(app, dict)]
     forms = [*_list(options.raw("mounts")), *_list(options.raw("ports"))]
-    forms += [mount for app in apps for mount in _list(app.get("mounts"))]
+    forms += [form for app in apps for name in ("mounts", "tmpfs") for form in _list(app.get(name))]
     return any(
         isinstance(form, str) or (isinstance(form, dict) and form.get("short")) for form in forms
     ) or any(":" in str(app.get("user")) for app in apps)
