@@ -164,7 +164,7 @@ class ActionModule(ActionBase):
             except packing.CannotPack as err:
                 raise AnsibleActionFail(f"files[{err.number}]: {err}") from None
             except OSError as err:
-                raise AnsibleActionFail(f"files: cannot read {err.filename}: {err.strerror}") from None
+                raise AnsibleActionFail(packing.why_unpacked(err, directory)) from None
             return {**args, "archive": self._sent(local, _SOURCES)}
 
     def _source(self, at: int, element: object) -> tuple[int, str, list[str]] | None:

@@ -253,7 +253,8 @@ options:
             required: true
           syscalls:
             description:
-              - The names of system calls, or of sets such as V(@docker/default-whitelist).
+              - The names of system calls, or of sets such as V(@docker/default-whitelist). One that is not known has no
+                effect, with a warning; with O(apps[].seccomp.mode=retain) one of them at least must be known.
             type: list
             elements: str
             required: true

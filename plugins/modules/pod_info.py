@@ -132,6 +132,14 @@ pods:
         root:
           description: The user of the host that is root in it, 0 unless the pod has O(stagecraft.pods.pod_run#module:private_users=true).
           type: int
+        apparmor:
+          description: The AppArmor profile that it is under, with its mode. Empty where the kernel has no AppArmor.
+          type: str
+          sample: web (enforce)
+        selinux:
+          description: Its SELinux label. Empty where the kernel has no SELinux.
+          type: str
+          sample: system_u:system_r:container_t:s0:c1,c2
     network_details:
       description: The unmodified results of joining the networks.
       type: list

@@ -120,8 +120,8 @@ hint:
   returned: failure of the task or of a pod
   type: str
 facts:
-  description: C(where) is the invalid option.
-  returned: failure caused by an option
+  description: C(where) is the invalid option; C(path) and C(errno) are what the operating system refused.
+  returned: failure of the task
   type: dict
   sample:
     where: data_dir
@@ -133,6 +133,7 @@ import stat
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import Module, refuse_relative
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ _CONFIG_DIRS = {
 
 
 _CURE = "remove them first, with pod_run and pod_gc"
+_BECOME = "set become: true on the play or the task"
 
 
 def _change(path: str, before: str | None, after: str | None) -> Change:
@@ -248,6 +250,20 @@ def _absent(module: Module) -> tuple[Change, list[Change]]:
     return {}, changes
 
 
+def _refused(module: Module, err: OSError) -> None:
+    """Fail as the runtime does where the kernel refuses something. Does not return."""
+    present = module.params["state"] == "present"
+    doing = "cannot install the runtime" if present else "cannot remove the runtime"
+    hint = _BECOME if isinstance(err, PermissionError) and os.geteuid() != 0 else ""
+    failure = HostFailure.of(doing, err, hint)
+    module.fail_json(
+        msg=failure.message + (f" ({failure.hint})" if failure.hint else ""),
+        error=failure.kind,
+        hint=failure.hint,
+        facts=failure.facts,
+    )
+
+
 def main() -> None:
     module = Module(
         argument_spec={
@@ -264,8 +280,10 @@ def main() -> None:
     refuse_relative(module, "data_dir", "config_dir", "podctl")
     try:
         result, changes = _present(module) if module.params["state"] == "present" else _absent(module)
-    except (install.InstallError, OSError) as err:
+    except install.InstallError as err:
         module.fail_json(msg=f"cannot install the runtime: {err}")
+    except OSError as err:
+        _refused(module, err)
     diff = {
         side: "".join(f"{c['path']}: {c[side]}\n" for c in changes if c[side]) for side in ("before", "after")
     }

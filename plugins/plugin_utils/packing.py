@@ -14,6 +14,7 @@ import os
 import stat
 import tarfile
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import hint_for_errno, reason_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.build.patterns import exclusion
 
 TYPE_CHECKING = False
@@ -44,6 +45,14 @@ def pack(sources: Sequence[Source], target: str, decrypted: Decrypted) -> None:
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
         for number, path, patterns in sources:
             _Packing(archive, number, os.path.realpath(path), decrypted).add_all(exclusion(patterns))
+
+
+def why_unpacked(err: OSError, directory: str) -> str:
+    """The message for an error of pack. directory: of the archive; the kernel tells a failed write without a path."""
+    hint = "" if err.filename else hint_for_errno(err)
+    if hint:
+        return f"files: cannot pack them in {directory} of the controller: {reason_of(err)} ({hint})"
+    return f"files: cannot read {err.filename}: {reason_of(err)}"
 
 
 class _Packing:

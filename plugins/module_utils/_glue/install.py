@@ -102,6 +102,16 @@ def install(archive: str, path: str, libraries: str) -> None:
 
 
 @contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let an error of a write, which the kernel tells without a path, say where it was."""
+    try:
+        yield
+    except OSError as err:
+        err.filename = err.filename or path
+        raise
+
+
+@contextlib.contextmanager
 def _locked(directory: str) -> Iterator[None]:
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -138,7 +148,7 @@ def make_key(path: str) -> None:
         return
     aside = path + ".new"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, KEY_MODE)
-    with os.fdopen(fd, "wb") as file:
+    with _naming(path), os.fdopen(fd, "wb") as file:
         os.fchmod(fd, KEY_MODE)
         file.write(os.urandom(KEY_BYTES))
         file.flush()
@@ -149,11 +159,11 @@ def make_key(path: str) -> None:
 def unpack(archive: str, directory: str) -> None:
     """Unpack the archive into a new directory, compile it, and bundle the runtime's own modules.
 
-    Raises InstallError when this Python is too old, or the archive holds a path that leads out of it.
+    Raises InstallError when this Python is too old, or the archive holds a path that leads out of it, and OSError.
     """
     _require(MINIMUM, "the runtime")
     root = os.path.realpath(directory)
-    with tarfile.open(archive) as opened:
+    with _naming(root), tarfile.open(archive) as opened:
         for entry in opened:
             target = os.path.realpath(os.path.join(root, entry.name))
             if not entry.isfile() or not target.startswith(root + os.sep):
@@ -171,7 +181,8 @@ def unpack(archive: str, directory: str) -> None:
     compileall.compile_dir(os.path.join(root, _LIB), quiet=2, invalidation_mode=mode, stripdir=root)
     sys.path.insert(0, root)
     try:
-        import_module("podrt.compiling").write(root)
+        with _naming(root):
+            import_module("podrt.compiling").write(root)
     except (SyntaxError, ValueError) as err:
         raise InstallError(f"this Python, {sys.version.split()[0]}, cannot compile the runtime") from err
     finally:
@@ -214,7 +225,7 @@ def write_launcher(podctl: str, text: str) -> None:
     """Write podctl aside and rename it in."""
     os.makedirs(os.path.dirname(podctl), mode=0o755, exist_ok=True)
     aside = podctl + ".new"
-    with open(aside, "w", encoding="utf-8") as file:
+    with _naming(podctl), open(aside, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), PODCTL_MODE)
         file.write(text)
         file.flush()

@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import SERVE, Host
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
+from ansible_collections.stagecraft.pods.tests.integration.stage1.test_labels import has_apparmor, has_selinux
 
 CANARY = "canary-7f3a9c"
 KILLS = 50
@@ -51,6 +52,8 @@ def test_info_has_what_the_kernel_applied(host: Host) -> None:
     assert rights["root"] >= 0x80000
     assert rights["pid"] > pod["pid"]
     assert rights["seccomp"]
+    # Where a kernel has a module, an app without a label of its own has that of its starter: see stage1/test_labels.
+    assert (bool(rights["apparmor"]), bool(rights["selinux"])) == (has_apparmor(), has_selinux())
     assert "CAP_CHOWN" in rights["capabilities"] and "CAP_SYS_ADMIN" not in rights["capabilities"]
     assert {"app": "", "isolator": "resource/pids", "file": "pids.max", "value": "302"} in pod["limits"]
 

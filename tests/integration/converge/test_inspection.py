@@ -54,6 +54,12 @@ def test_what_would_stop_an_app_is_known_before_the_old_pod_is_touched(
         ({"user": "no-such-user"}, {}, "user", '"no-such-user" user not found'),
         ({"user": "/nosuch"}, {}, "user", "cannot find the owner of /nosuch"),
         ({"group": "no-such-group"}, {}, "group", '"no-such-group" group not found'),
+        (
+            {"seccomp": {"mode": "retain", "syscalls": ["opennat"]}},
+            {},
+            "seccomp.syscalls",
+            "known here: opennat",
+        ),
         ({"working_dir": "/nowhere"}, {}, "working_dir", 'cannot use the working directory "/nowhere"'),
         ({"working_dir": "/etc/plain"}, {}, "working_dir", "Not a directory"),
         ({}, volume(tmp_path / "file", "/etc"), "mounts", "over a file"),

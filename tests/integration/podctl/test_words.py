@@ -174,6 +174,10 @@ GRAMMAR = {
         ("--mount=volume=none,target=/x", "I"),
         'dangling mount point "/x": volume "none" not found',
     ),
+    "no call that exists": (
+        ("I", "--seccomp=mode=retain,opennat,@no/set"),
+        "retains are known here: @no/set, opennat",
+    ),
     "no mode": (("I", "--seccomp=mode=allow,read"), "invalid seccomp mode command-line override"),
     "another key": (("I", "--seccomp=mode=retain,x=y"), "invalid seccomp command-line override"),
 }

@@ -395,6 +395,17 @@ def test_an_app_that_is_added_is_started_again_by_its_policy(stage: StageLab) ->
     assert children_of(pod.pid()) == []
 
 
+def test_an_app_that_the_host_stops_alone_does_not_say_that_it_is_started_again(stage: StageLab) -> None:
+    policy = [{"name": RESTART, "value": "always,backoff=1m"}]
+    pod = sandbox(stage)
+    added(pod, "main", {"exec": ["/bin/sleep", "1000"], "annotations": policy})
+    for _attempt in range(5):  # its end and that of its waiting process come in any order
+        done = pod.call("stop_app", name="main")
+        assert (done.status, done.err) == (0, "")
+        assert (pod.statuses(), "is started again" in pod.log("main")) == ({"main": 0}, False)
+        assert pod.call("start_app", name="main").status == 0
+
+
 def test_the_command_enter_finds_an_app_that_was_added(stage: StageLab) -> None:
     pod = sandbox(stage)
     added(pod, "late", sh("echo inside > /mark; exec sleep 1000"))

@@ -14,7 +14,14 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.securit
     why_no_label,
     why_no_profile,
 )
-from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab, eventually
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.cgroups import recorded
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.rights import rights_of
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    LabPod,
+    StageLab,
+    eventually,
+    finish,
+)
 
 ENABLED = pathlib.Path("/sys/module/apparmor/parameters/enabled")
 PROFILE = """
@@ -47,6 +54,12 @@ def has_selinux() -> bool:
 def labelled(kind: str = "systemd_nspawn_t") -> list[dict[str, object]]:
     context = {"user": "system_u", "role": "system_r", "type": kind, "level": "s0:c1,c2"}
     return [{"name": "os/linux/selinux-context", "value": context}]
+
+
+def read_back(pod: LabPod) -> tuple[str, str]:
+    """The profile and the label that pod_info shows of the only app."""
+    (found,) = rights_of(pod.pid(), [("main", f"{recorded(pod.dir)[0]}/main")])
+    return found.apparmor, found.selinux
 
 
 @pytest.fixture
@@ -85,6 +98,7 @@ def test_handlers_and_commands_are_under_it_too(stage: StageLab, profile: str) -
         pod.wait_ready()
         done = pod.call("enter", app="main", argv=show)
         assert done.out.strip() == "pods-lab (enforce)", done.err
+        assert read_back(pod) == ("pods-lab (enforce)", "")
         pod.call("stop", force=False)
         out = process.communicate(timeout=60)[0]
         assert out.count("pods-lab (enforce)") == 2, out
@@ -107,6 +121,17 @@ def test_a_restarted_app_is_under_it_again(stage: StageLab, profile: str) -> Non
 def test_unconfined_is_what_every_host_has(stage: StageLab) -> None:
     done = stage.run("echo ran", isolators=under("unconfined"))
     assert (done.status, done.lines) == (0, ["ran"]), done.err
+
+
+@pytest.mark.kernel
+def test_what_is_read_back_is_empty_where_a_kernel_has_no_such_module(stage: StageLab) -> None:
+    pod = stage.sh("sleep 1000", isolators=under("unconfined"))
+    process = pod.start()
+    pod.wait_ready()
+    apparmor, selinux = read_back(pod)
+    assert (apparmor, bool(selinux)) == ("unconfined" if has_apparmor() else "", has_selinux())
+    pod.call("stop", force=False)
+    finish(process)
 
 
 @pytest.mark.kernel
@@ -144,6 +169,7 @@ def test_handlers_and_commands_have_the_selinux_label_too(stage: StageLab) -> No
         pod.wait_ready()
         done = pod.call("enter", app="main", argv=show)
         assert done.out.strip("\0\n") == LABEL, done.err
+        assert read_back(pod) == ("", LABEL)
         pod.call("stop", force=False)
         out = process.communicate(timeout=60)[0]
         assert out.count(LABEL) == 2, out

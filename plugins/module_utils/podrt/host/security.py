@@ -15,6 +15,23 @@ _CONTEXT = "/sys/fs/selinux/context"
 _SPECIAL = (":", "//&")
 
 
+def labels_of(pid: int) -> tuple[str, str]:
+    """The AppArmor profile of a process with its mode, and its SELinux label; "" each where the kernel has none."""
+    if os.path.exists(_CONTEXT):
+        return "", _attribute(pid, "current")
+    if kernel_text_or(_ENABLED, "N").strip() != "Y":
+        return "", ""
+    return _attribute(pid, "apparmor/current") or _attribute(pid, "current"), ""
+
+
+def _attribute(pid: int, name: str) -> str:
+    """What a security module says of a process, "" where it says nothing. Older kernels have it in current alone."""
+    try:
+        return read_kernel(f"/proc/{pid}/attr/{name}").decode(errors="replace").strip("\0\n")
+    except OSError:
+        return ""
+
+
 def why_no_profile(profile: str) -> str:
     """The reason why no program can run under an AppArmor profile, "" if one can, or nothing is known of that."""
     if kernel_text_or(_ENABLED, "N").strip() != "Y":

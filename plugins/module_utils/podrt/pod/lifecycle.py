@@ -16,7 +16,7 @@ import errno
 import os
 import time
 
-from ..errors import Conflict, HostFailure, NotFound, PodError
+from ..errors import Conflict, HostFailure, NotFound, PodError, hint_for_errno
 from ..host.files import entries, make_dirs, remove_tree, rename_synced
 from ..host.locks import try_lock
 from ..host.paths import STATES
@@ -194,9 +194,8 @@ def create(paths: Paths) -> Pod:
         os.mkdir(embryo.path, 0o750)
         pod = Pod(paths, uuid, "embryo", os.open(embryo.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as err:
-        raise HostFailure.of(
-            "cannot create a pod", err, "run as root, or choose another data directory"
-        ) from err
+        hint = hint_for_errno(err) or "run as root, or choose another data directory"
+        raise HostFailure.of("cannot create a pod", err, hint) from err
     try:
         _begin(pod)
     except BaseException:

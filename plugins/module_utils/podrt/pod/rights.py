@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 from ..host.reading import decimal, kernel_lines, kernel_text_or
+from ..host.security import labels_of
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ _ENDED = ("Z", "X")
 
 class AppRights(Value):
     """The rights that an app cannot get back: masks of capabilities, whether it has a system call filter and
-    no-new-privileges, and the ID of the host that is its root.
+    no-new-privileges, the ID of the host that is its root, and what security modules have it labelled with, or "".
     """
 
     app: str
@@ -29,6 +30,8 @@ class AppRights(Value):
     filtered: bool
     no_new_privs: bool
     root: int
+    apparmor: str = ""
+    selinux: str = ""
 
 
 def rights_of(pid_1: int, leaves: Sequence[tuple[str, str]]) -> Iterator[AppRights]:
@@ -58,6 +61,7 @@ def _read(app: str, pid: str, parent: str) -> AppRights | None:
         fields.get("Seccomp") == _FILTERED,
         fields.get("NoNewPrivs") == "1",
         decimal(maps[1]) or 0 if maps[0] == "0" else 0,
+        *labels_of(int(pid)),
     )
 
 

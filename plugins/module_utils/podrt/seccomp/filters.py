@@ -139,7 +139,7 @@ def default_calls(arch: str) -> frozenset[str]:
 
 
 def unknown_items(app: App) -> tuple[str, ...]:
-    """The unknown calls and sets of an app's isolators, which have no effect. Pure."""
+    """The calls and sets of an app's isolators that neither the sets here nor libseccomp know: they have no effect."""
     items = [name for isolator in app.isolators if isinstance(isolator, Seccomp) for name in isolator.names]
     return tuple(item for item in items if item not in (EVERYTHING, NOTHING) and not _is_known(item))
 
@@ -200,7 +200,17 @@ def _is_known(item: str) -> bool:
     if item.startswith("@"):
         return bool(expanded(item, ""))
     lists = (sets.DOCKER_WHITELIST, sets.NEWER, sets.DOCKER_BLACKLIST, sets.ALWAYS, sets.OURS, _ARM_ONLY)
-    return any(item in names for names in (*lists, *sets.SYSTEMD.values()))
+    return any(item in names for names in (*lists, *sets.SYSTEMD.values())) or _is_resolved(item)
+
+
+def _is_resolved(call: str) -> bool:
+    """Whether this machine's libseccomp knows a call. Without one, no filter can be compiled at all."""
+    try:
+        library = _library()
+    except Unsupported:
+        return True
+    number: int = library.resolve_syscall(library.Arch.NATIVE, call)
+    return number != _UNKNOWN_CALL
 
 
 def _key(profile: Profile | RuleSet, arch: str) -> str:

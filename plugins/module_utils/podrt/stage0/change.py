@@ -118,15 +118,16 @@ class Outcome(Value):
         return [difference.to_json() for difference in self.differences]
 
 
-def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
+def converge(host: Host, plan: Plan[T], *, apply: bool, begun: Change | None = None) -> tuple[Outcome, T]:
     """Walk a plan and apply each change as it comes, or check it. Returns the outcome and what the plan returned.
 
-    Each yield of the plan answers with the result of the change, None where it was not applied. An exception midway
-    becomes a PodError that carries the changes that were made in facts["changes"].
+    begun: the first change, of a plan that waits for the answer to it. Each yield of the plan answers with the result
+    of the change, None where it was not applied. An exception midway becomes a PodError that carries the changes that
+    were made in facts["changes"].
     """
     progress = _Progress(host, apply)
     try:
-        result = progress.through(plan)
+        result = progress.through(plan, begun)
     except Exception as err:
         failure = _carrying(progress.outcome().to_json(), f"cannot converge {progress.subject}".rstrip(), err)
         raise failure from failure.__cause__
@@ -162,10 +163,10 @@ class _Progress:
             tuple(self._fetched),
         )
 
-    def through(self, plan: Plan[T]) -> T:
+    def through(self, plan: Plan[T], begun: Change | None = None) -> T:
         """Walk the plan to its end; returns its result. An exception of a change is raised at the yield of the plan."""
         try:
-            change = next(plan)
+            change = next(plan) if begun is None else begun
             while True:
                 self.subject = change.subject
                 try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ..contexts import suppress
-from ..errors import Conflict, HostFailure, NotFound, PodError, known
+from ..errors import Conflict, HostFailure, NotFound, PodError, hint_for_errno, known
 from ..host.files import disk_usage_if_any, remove_tree
 from ..host.reading import read_text_or
 from ..pod import documents, lookup
@@ -204,7 +204,8 @@ def _delete(host: Host, pod: Pod) -> None:
             pod.move("exited-garbage" if pod.state_dir == "run" else "garbage")
         remove_tree(pod.dir.path)
     except OSError as err:
-        raise HostFailure.of(f'cannot remove pod "{pod.uuid}"', err, "podctl gc tries again") from err
+        hint = hint_for_errno(err) or "podctl gc tries again"
+        raise HostFailure.of(f'cannot remove pod "{pod.uuid}"', err, hint) from err
     pod.close()
     # A range is on record before the pod has its file, and until it has no files at all.
     if os.path.lexists(host.paths.subordinate_ids):

@@ -114,6 +114,7 @@ def build_manifest(
         _check_tmpfs(app, index, mounts)
         implicit, said = _at_mount_points(app, index, mounts, declared)
         _check_cpusets(app, index, spec.isolators)
+        _check_calls(app, app_spec, index, spec.run)
         volumes += implicit
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
@@ -321,6 +322,14 @@ def _check_cpusets(app: RuntimeApp, index: int, of_pod: tuple[Isolator, ...]) ->
                 f"use some of those, or give the pod more by its own cpuset_{each.of}",
                 where=f"apps[{index}].cpuset_{each.of}",
             )
+
+
+def _check_calls(app: RuntimeApp, app_spec: AppSpec, index: int, run: RunSpec) -> None:
+    """Raise InvalidSpec for a filter of system calls that retains only what does not exist."""
+    if app.app and any(isinstance(isolator, Seccomp) for isolator in app.app.isolators):
+        from .security import check_calls  # few apps have one
+
+        check_calls(app, app_spec.isolators, f"apps[{index}]", run.insecure)
 
 
 def _at_mount_points(

@@ -34,21 +34,24 @@ _OF_ONE = ("bytes", "seconds", "msg", "error", "hint")
 
 
 class OneImage(Value):
-    """What is done for one name. run: its result, that of a failure too. has_work: whether that may take long."""
+    """What is to be done for one name. run: does it; its result, that of a failure too.
 
-    run: Callable[[Fields], Result]
-    has_work: Callable[[Fields], bool]
+    has_work: whether that may take long.
+    """
+
+    run: Callable[[], Result]
+    has_work: bool = False
 
 
-def pod_images(options: Fields, one: OneImage, *, apart: bool) -> Result:
-    """The result of pod_image with a list of names. apart: whether several may have processes of their own."""
+def pod_images(options: Fields, begin: Callable[[Fields], OneImage]) -> Result:
+    """The result of pod_image with a list of names. begin: finds out what is to be done for one of them."""
     given = _distinct(options)
-    each = [options.replaced(name=name) for name in given]
-    busy = [number for number, single in enumerate(each) if one.has_work(single)] if apart else []
-    results = _side_by_side(each, busy, one) if len(busy) > 1 else {}
-    for number, single in enumerate(each):
+    each = [begin(options.replaced(name=name)) for name in given]
+    busy = [number for number, one in enumerate(each) if one.has_work]
+    results = _side_by_side(each, busy) if len(busy) > 1 else {}
+    for number, one in enumerate(each):
         if number not in results:
-            results[number] = one.run(single)
+            results[number] = one.run()
     return _merged({name: results[number] for number, name in enumerate(given)})
 
 
@@ -70,13 +73,13 @@ def _distinct(options: Fields) -> list[str]:
     return list(found.values())
 
 
-def _side_by_side(each: Sequence[Fields], busy: Sequence[int], one: OneImage) -> dict[int, Result]:
+def _side_by_side(each: Sequence[OneImage], busy: Sequence[int]) -> dict[int, Result]:
     """The results of some names, by number; of all of them, whatever happens to a process."""
     from ..host.workers import Workers, WorkQueue, at_once  # only work needs it
 
     results: dict[int, Result] = {}
     lost: Exception | None = None
-    with WorkQueue(busy) as queue, Workers("an image", lambda tell: _work(each, queue, one, tell)) as workers:
+    with WorkQueue(busy) as queue, Workers("an image", lambda tell: _work(each, queue, tell)) as workers:
         for _worker in range(min(_AT_ONCE, at_once(len(busy)))):
             workers.start()
         while workers.pids:
@@ -91,10 +94,10 @@ def _side_by_side(each: Sequence[Fields], busy: Sequence[int], one: OneImage) ->
     return results
 
 
-def _work(each: Sequence[Fields], queue: WorkQueue, one: OneImage, tell: Tell) -> None:
+def _work(each: Sequence[OneImage], queue: WorkQueue, tell: Tell) -> None:
     """In a worker: take names until all are taken."""
     for number in queue:
-        tell({"number": number, "result": _bounded(one.run(each[number]))}, ())
+        tell({"number": number, "result": _bounded(each[number].run())}, ())
 
 
 def _bounded(result: Result) -> Result:

@@ -134,6 +134,8 @@ def _rights(host: Host, status: PodStatus) -> list[dict[str, object]]:
             "seccomp": each.filtered,
             "no_new_privileges": each.no_new_privs,
             "root": each.root,
+            "apparmor": each.apparmor,
+            "selinux": each.selinux,
         }
         for each in host.ask(rights_of, status.pid, leaves)
     ]

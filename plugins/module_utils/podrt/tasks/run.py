@@ -29,18 +29,21 @@ from .results import add_output, fetch_result, fetches_result, image_result, out
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Optional, Union
 
     from ..appc.names import ImageID
     from ..host.paths import Paths
     from ..image.policy import FetchPolicy
     from ..image.reference import ImageReference
     from ..pod.lifecycle import Pod
-    from ..stage0.change import Changes, Outcome, Plan
+    from ..stage0.change import Change, Changes, Outcome, Plan
     from ..stage0.spec import Conduct, PodSpec
     from ..stage0.status import PodStatus
     from ..store.index import StoredImage
+    from .images import OneImage
 
     Task = Callable[[Host, Fields, bool], dict[str, object]]
+    ImagePlan = Union[Plan[Optional[StoredImage]], Plan[None]]
 
 _BECOME = "set become: true on the play or the task"
 
@@ -165,10 +168,10 @@ def _with_content(element: object, where: str) -> object:
 
 
 def _has_short_forms(options: Fields) -> bool:
-    """Whether mounts, ports or users are written as short forms."""
+    """Whether mounts, ports, file systems in memory or users are written as short forms."""
     apps = [app for app in _list(options.raw("apps")) if isinstance(app, dict)]
     forms = [*_list(options.raw("mounts")), *_list(options.raw("ports"))]
-    forms += [mount for app in apps for mount in _list(app.get("mounts"))]
+    forms += [form for app in apps for name in ("mounts", "tmpfs") for form in _list(app.get(name))]
     return any(
         isinstance(form, str) or (isinstance(form, dict) and form.get("short")) for form in forms
     ) or any(":" in str(app.get("user")) for app in apps)
@@ -244,12 +247,10 @@ def _several_images(host: Host, options: Fields, check: bool) -> dict[str, objec
     from .images import OneImage, pod_images
 
     absent = options.text("state", "present") == "absent"
+    if not (check or absent):
+        return pod_images(options, lambda one: _begun(host, one))
     also = _stored_ids(host, options) if absent else ()
-    one = OneImage(
-        run=lambda options: _attempted(host, options, check, also),
-        has_work=lambda options: _has_work(host, options),
-    )
-    return pod_images(options, one, apart=not (check or absent))
+    return pod_images(options, lambda one: OneImage(lambda: _attempted(host, one, check, also)))
 
 
 def _stored_ids(host: Host, options: Fields) -> tuple[ImageID, ...]:
@@ -259,25 +260,58 @@ def _stored_ids(host: Host, options: Fields) -> tuple[ImageID, ...]:
     return tuple(filter(None, found))
 
 
-def _attempted(host: Host, options: Fields, check: bool, also: tuple[ImageID, ...]) -> dict[str, object]:
+def _begun(host: Host, options: Fields) -> OneImage:
+    """One of several images whose plan is begun, to tell work from bookkeeping, and gone on with.
+
+    Under pull: update this asks its registry. What the answer leaves to do without a fetch is planned again without
+    another question, since it may depend on what becomes of the others until then.
+    """
+    from .images import OneImage
+
+    if options.boolean("force", False):
+        return OneImage(lambda: _attempted(host, options, check=False), has_work=True)
     try:
-        return _one_image(host, options, check, also)
+        wanted = _image_plan(host, options)
+        first = next(wanted, None)
+    except Exception as err:
+        failed = failure(err)
+        return OneImage(lambda: failed)
+    if isinstance(first, (images.FetchImage, images.RenderTree)):
+        begun = _Begun(wanted, first)
+        return OneImage(lambda: _attempted(host, options, check=False, begun=begun), has_work=True)
+    current = options.replaced(pull="new") if options.text("pull", "") == "update" else options
+    return OneImage(lambda: _attempted(host, current, check=False))
+
+
+class _Begun(Value):
+    """The plan of an image that waits for the answer to its first change."""
+
+    wanted: ImagePlan
+    first: Change
+
+
+def _attempted(
+    host: Host,
+    options: Fields,
+    check: bool,
+    also: tuple[ImageID, ...] = (),
+    begun: _Begun | None = None,
+) -> dict[str, object]:
+    try:
+        return _one_image(host, options, check, also, begun)
     except Exception as err:
         return failure(err)
 
 
-def _has_work(host: Host, options: Fields) -> bool:
-    """Whether a name needs more than bookkeeping."""
-    if options.boolean("force", False):
-        return True
-    try:
-        return isinstance(next(_image_plan(host, options), None), (images.FetchImage, images.RenderTree))
-    except Exception:
-        return True  # the attempt says so
-
-
-def _one_image(host: Host, options: Fields, check: bool, also: tuple[ImageID, ...] = ()) -> dict[str, object]:
-    outcome, _left = converge(host, _image_plan(host, options, also), apply=not check)
+def _one_image(
+    host: Host,
+    options: Fields,
+    check: bool,
+    also: tuple[ImageID, ...] = (),
+    begun: _Begun | None = None,
+) -> dict[str, object]:
+    wanted, first = (begun.wanted, begun.first) if begun else (_image_plan(host, options, also), None)
+    outcome, _left = converge(host, wanted, apply=not check, begun=first)
     removed = [change for change in outcome.changes if isinstance(change, images.RemoveImage)]
     warnings = [*outcome.notes, *outcome.foreseen, *(change.warning for change in removed if change.warning)]
     result = {**outcome_result(outcome), "warnings": warnings, "image": None}
@@ -289,9 +323,7 @@ def _one_image(host: Host, options: Fields, check: bool, also: tuple[ImageID, ..
     return {**result, **fetch_result(outcome, reference), "image": image_result(stored) if stored else None}
 
 
-def _image_plan(
-    host: Host, options: Fields, also: tuple[ImageID, ...] = ()
-) -> Plan[StoredImage | None] | Plan[None]:
+def _image_plan(host: Host, options: Fields, also: tuple[ImageID, ...] = ()) -> ImagePlan:
     policy = reading.fetch_policy(options).replace(signature=_absolute(options, "signature"))
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":

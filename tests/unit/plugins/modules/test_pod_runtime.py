@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.modules import pod_runtime
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils._glue.test_install import (
+    FIRST,
+    OTHER,
+    RUNTIME,
+    packed,
+)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
+    in_child,
+    privately,
+)
 
 OLD = "0" * 32
 NEW = "1" * 32
@@ -81,3 +92,38 @@ def test_a_relative_path_is_refused_before_anything_is_installed(lab: Lab, optio
     result = lab.play(**{option: "here"})
     assert result["msg"] == f'{option}: "here" is not an absolute path (begin it with /)'
     assert not lab.podctl.exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("cause", ["full", "read-only"])
+def test_a_data_directory_that_takes_no_runtime_is_told_with_the_path_and_a_cure(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], cause: str
+) -> None:
+    archive = packed(tmp_path / "runtime.tar", {**RUNTIME, "podrt/large.py": b"#" * (1 << 20)})
+    (tmp_path / "disk").mkdir()
+
+    def install_there() -> None:
+        privately()
+        syscalls.mount("small", str(tmp_path / "disk"), "tmpfs", 0, "size=64k")
+        lab = Lab(tmp_path / "disk", capsys)
+        (lab.data / "cas").mkdir()  # as of a data directory that is in use
+        if cause == "read-only":
+            syscalls.mount("", str(tmp_path / "disk"), "", syscalls.MS_REMOUNT | syscalls.MS_RDONLY, "")
+        result = lab.play(runtime=OTHER, archive=archive, libraries=FIRST)
+        place, reason, hint = {
+            "full": (
+                f"{lab.runtime(OTHER)}.new",
+                "no space left on device",
+                "make room on that file system: podctl image gc removes what no pod uses",
+            ),
+            "read-only": (
+                f"{lab.data}/libraries",
+                "read-only file system",
+                "that file system is read-only: remount it, or choose another directory",
+            ),
+        }[cause]
+        assert result["msg"] == f"cannot install the runtime: {place}: {reason} ({hint})"
+        assert (result["error"], result["hint"]) == ("host-failure", hint)
+        assert result["facts"]["path"] == place
+
+    in_child(install_there)

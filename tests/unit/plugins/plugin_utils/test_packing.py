@@ -12,7 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.plugin_utils.packing import CannotPack, pack
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.plugins.plugin_utils.packing import CannotPack, pack, why_unpacked
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
+    in_child,
+    privately,
+)
 
 
 def names(path: pathlib.Path) -> list[str]:
@@ -104,3 +109,29 @@ def test_a_directory_that_is_swapped_before_a_file_is_read(tmp_path: pathlib.Pat
     with contextlib.nullcontext() if back else pytest.raises(CannotPack, match="site has changed while"):
         pack([(0, str(tmp_path / "site"), [])], str(tmp_path / "files.tar"), meanwhile)
     assert b"private/" not in (tmp_path / "files.tar").read_bytes()
+
+
+@pytest.mark.root
+def test_a_full_disk_of_the_controller_is_no_file_that_cannot_be_read(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(1 << 20))
+    (tmp_path / "disk").mkdir()
+
+    def pack_there() -> None:
+        privately()
+        syscalls.mount("small", str(tmp_path / "disk"), "tmpfs", 0, "size=64k")
+        sources = [(0, str(tmp_path / "large"), [])]
+        with pytest.raises(OSError, match="No space left") as full:
+            pack(sources, str(tmp_path / "disk/files.tar"), contextlib.nullcontext)
+        assert why_unpacked(full.value, f"{tmp_path}/disk") == (
+            f"files: cannot pack them in {tmp_path}/disk of the controller: no space left on device "
+            "(make room on that file system)"
+        )
+
+    in_child(pack_there)
+
+
+def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError) as absent:
+        pack([(0, str(tmp_path / "absent"), [])], str(tmp_path / "files.tar"), contextlib.nullcontext)
+    said = f"files: cannot read {tmp_path}/absent: no such file or directory"
+    assert why_unpacked(absent.value, str(tmp_path)) == said

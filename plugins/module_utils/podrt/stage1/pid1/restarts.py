@@ -72,11 +72,14 @@ class Restarts:
         self._write(status=status, signal=killed, oom=oom, finished=time.time())
 
     def decide(self, status: int, *, may: bool) -> None:
-        """Decide on the next start. may: whether there may be one, whatever the policy."""
+        """Decide on the next start. may: whether there may be one, whatever the policy.
+
+        The end of a waiting process that was dismissed may be heard of only after that of the app.
+        """
         if time.monotonic() - self._since >= max(self._longest, _STABLE_SECONDS):
             self._retries = 0
         self.pause = None
-        again = may and self.waiting and (status or self._policy != _ON_FAILURE)
+        again = may and self.wanted and self.waiting and (status or self._policy != _ON_FAILURE)
         if not again or (self._most and self._retries >= self._most):
             self.dismiss()
             return

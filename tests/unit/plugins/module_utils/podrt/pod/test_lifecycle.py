@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import pathlib
 import threading
+from unittest.mock import ANY
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     Conflict,
+    HostFailure,
     InvalidSpec,
     NotFound,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import files
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import files, syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import STATES, Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lookup
@@ -29,6 +31,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec 
     HostsFile,
     NetworkRequest,
     RunSpec,
+)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
+    in_child,
+    privately,
 )
 
 
@@ -68,6 +74,28 @@ def test_the_state_is_the_place_and_the_lock(
 def test_all_six_directories_are_made_at_once(paths: Paths) -> None:
     create(paths).close()
     assert sorted(os.listdir(paths.pods)) == sorted(STATES)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("inodes", "flags", "hint"),
+    [
+        (3, 0, "make room on that file system"),
+        (99, syscalls.MS_RDONLY, "that file system is read-only: remount it, or choose another directory"),
+    ],
+    ids=["full", "read-only"],
+)
+def test_a_disk_that_takes_no_pod_is_told_with_what_helps(
+    paths: Paths, inodes: int, flags: int, hint: str
+) -> None:
+    def make_one() -> None:
+        privately()
+        syscalls.mount("small", paths.data, "tmpfs", flags, f"nr_inodes={inodes}")
+        with pytest.raises(HostFailure, match="cannot create a pod: ") as caught:
+            create(paths)
+        assert (caught.value.hint, caught.value.facts["path"]) == (hint, paths.pods if flags else ANY)
+
+    in_child(make_one)
 
 
 @pytest.mark.behaviour("D3")

@@ -15,10 +15,15 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     HostFailure,
     PodError,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle, lookup
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import PodState
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import gc
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import converge
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
+    in_child,
+    privately,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
 )
@@ -276,3 +281,21 @@ def test_a_pod_that_went_meanwhile_is_no_failure(stage0: Stage0Lab) -> None:
     collected(stage0, AT_ONCE)
     assert verdict == (gc.Verdict(uuid, "delete", PodState.GARBAGE),)
     assert collected(stage0, AT_ONCE) == []
+
+
+@pytest.mark.root
+def test_a_pod_on_a_read_only_disk_is_told_with_what_helps(stage0: Stage0Lab) -> None:
+    uuid = stage0.make("web", "garbage", means=False)
+    pods = stage0.host.paths.pods
+
+    def collect() -> None:
+        privately()
+        syscalls.mount(pods, pods, "", syscalls.MS_BIND)
+        syscalls.mount("", pods, "", syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
+        with lifecycle.open_pod(stage0.host.paths, uuid) as pod:
+            pod.lock()
+            with pytest.raises(HostFailure, match=f'cannot remove pod "{uuid}": ') as caught:
+                gc.delete(stage0.host, pod)
+        assert caught.value.hint == "that file system is read-only: remount it, or choose another directory"
+
+    in_child(collect)

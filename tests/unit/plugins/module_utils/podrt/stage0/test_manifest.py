@@ -460,6 +460,52 @@ def test_a_system_call_that_nobody_knows_is_said_so() -> None:
     assert built(trusting, image(everything)).warnings == ()
 
 
+@pytest.mark.behaviour("C49")
+def test_a_call_of_no_set_that_libseccomp_knows_is_known() -> None:
+    filtered = BASE.replace(
+        isolators=(Seccomp("retain", ("read", "migrate_pages", "fsopen")),), mount_points=()
+    )
+    assert built(PodSpec((AppSpec(REFERENCE),), image_isolators="accept"), image(filtered)).warnings == ()
+
+
+@pytest.mark.behaviour("C49")
+@pytest.mark.parametrize("errno", ["", "EPERM"])
+def test_a_filter_that_retains_nothing_that_exists_is_refused(errno: str) -> None:
+    nothing = Seccomp("retain", ("opennat", "@systemd/mounts", "\u00e9"), errno)
+    said = 'none of the system calls and sets that app "web" retains are known here: opennat, @systemd/mounts, \u00e9'
+    plain, filtered = (
+        image(BASE.replace(isolators=isolators, mount_points=())) for isolators in ((), (nothing,))
+    )
+    for spec, of, where in (
+        (AppSpec(REFERENCE, isolators=(nothing,)), plain, "apps[0].seccomp.syscalls"),
+        (AppSpec(REFERENCE), filtered, "apps[0].image"),
+    ):
+        with pytest.raises(InvalidSpec) as caught:
+            built(PodSpec((spec,), image_isolators="accept"), of)
+        assert (caught.value.reason, caught.value.where) == (said, where)
+        assert "seccomp" in caught.value.hint or "@docker/default-whitelist" in caught.value.hint
+        # Where no filter applies, none is wrong.
+        unfiltered = RunSpec(insecure=("seccomp",))
+        built(PodSpec((spec,), run=unfiltered, image_isolators="accept"), of)
+
+
+@pytest.mark.behaviour("C49")
+@pytest.mark.parametrize(
+    "isolator",
+    [
+        Seccomp("retain", ("read", "opennat")),
+        Seccomp("retain", ("fsopen",)),
+        Seccomp("retain", ("@appc.io/all", "opennat")),
+        Seccomp("remove", ("opennat",)),
+    ],
+)
+def test_a_filter_with_a_known_name_or_that_removes_is_left(isolator: Seccomp) -> None:
+    spec = PodSpec((AppSpec(REFERENCE, isolators=(isolator,)),))
+    unknown = [name for name in isolator.names if name == "opennat"]
+    warnings = built(spec, image(BASE.replace(mount_points=()))).warnings
+    assert [warning.split('"')[3] for warning in warnings] == unknown
+
+
 @pytest.mark.finding("attack-F7")
 @pytest.mark.parametrize(
     ("image_says", "app_says", "pod_says", "app", "pod"),

@@ -8,11 +8,13 @@ import os
 import pathlib
 import signal
 import threading
+from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, PodError
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.workers import Workers
@@ -124,6 +126,31 @@ def test_nothing_to_do_starts_no_process_and_asks_no_registry(
     assert started == []
     task(amd, *names)
     assert started  # so it is counted
+
+
+@pytest.mark.parametrize("pull", ["new", "update"])
+def test_a_registry_is_asked_for_a_list_as_often_as_for_each_name_alone(
+    amd: Host, registry: FakeRegistry, pull: str
+) -> None:
+    """About images that are as they were, that are others by now, and that it does not have."""
+    registry.image(COMMON, archive(d=b"d"), tag="d")
+    task(amd, *tags(registry, "a", "b", "c", "d"))
+    for tag in ("c", "d"):
+        registry.image(COMMON, archive(new=tag.encode()), tag=tag)
+
+    def asked_since(before: int) -> Counter[str]:
+        return Counter(line.partition("/")[0] for line in registry.asked()[before:])
+
+    before = len(registry.asked())
+    for name in tags(registry, "a", "c", "nowhere"):
+        given = {"name": name, "insecure_options": ["image"], "pull": pull}
+        with suppress(PodError):
+            run.TASKS["pod_image"](amd, Fields(given, ""), False)
+    alone, before = asked_since(before), len(registry.asked())
+    result = task(amd, *tags(registry, "b", "d", "neither"), pull=pull)
+    assert column(result, "changed") == [False, pull == "update", False]
+    assert column(result, "failed") == [False, False, True]
+    assert asked_since(before) == alone
 
 
 def test_one_that_fails_stops_no_other_and_is_named(amd: Host, registry: FakeRegistry) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tasks beside other tasks."""
+"""Tasks beside other tasks, and what they say of their options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
@@ -52,3 +53,22 @@ def test_a_task_waits_for_its_own_pod_when_the_name_means_another_one_meanwhile(
     assert result["pod"]["uuid"] == own  # type: ignore[index]
     assert (result["rc"], result.get("failed", False)) == (status, status != 0)
     assert stage0.state(other) == "running"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("rel", 'apps[0].tmpfs[0].target: "rel" is not an absolute path'),
+        ({"short": "rel"}, 'apps[0].tmpfs[0].target: "rel" is not an absolute path'),
+        ({"short": "/run:size=1"}, "apps[0].tmpfs[0].size: a size of 1 bytes is out of range"),
+        ({"short": "/run:mode=9"}, 'apps[0].tmpfs[0].mode: "9" is not an octal mode'),
+        ({"short": "/run:uid=9"}, 'apps[0].tmpfs[0]: "uid=9" is no option of a file system in memory'),
+    ],
+)
+def test_a_short_form_of_a_file_system_in_memory_needs_no_other_one_beside_it(
+    stage0: Stage0Lab, written: object, said: str
+) -> None:
+    options = Fields({"name": "web", "apps": [{"image": "example.com/web", "tmpfs": [written]}]}, "")
+    with pytest.raises(InvalidSpec) as caught:
+        run.TASKS["pod_run"](stage0.host, options, True)
+    assert (str(caught.value), bool(caught.value.hint)) == (said, True)

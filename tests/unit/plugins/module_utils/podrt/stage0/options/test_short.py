@@ -116,6 +116,10 @@ HTML = "/usr/share/nginx/html"
             pod(mounts=["pages:/p"]),
             pod(mounts=[{"volume": "pages", "target": "/p"}], volumes=[PAGES]),
         ),
+        (
+            pod({"tmpfs": ["/run:size=16M,mode=0755", {"short": "/cache"}]}),
+            pod({"tmpfs": [{"target": "/run", "size": "16M", "mode": "0755"}, {"target": "/cache"}]}),
+        ),
         (pod({"user": "1000:1000"}), pod({"user": "1000", "group": "1000"})),
         (pod({"user": "/srv/a:b"}), pod({"user": "/srv/a:b"})),
         (pod({"environment": ["A=1=2", "B="]}), pod({"environment": {"A": "1=2", "B": ""}})),

@@ -103,11 +103,13 @@ def test_a_policy_decides_by_the_status(
 
 
 def test_there_is_no_start_without_a_waiting_process_or_against_the_supervisors_will(policy: Policy) -> None:
-    lost, unwanted = policy.of("always"), policy.of("always")
+    lost, unwanted, dismissed = (policy.of("always") for _number in range(3))
     lost.waiting = 0
     lost.decide(1, may=True)
     unwanted.decide(1, may=False)
-    assert (lost.pause, unwanted.pause) == (None, None)
+    dismissed.dismiss()
+    dismissed.decide(1, may=True)
+    assert (lost.pause, unwanted.pause, dismissed.pause) == (None, None, None)
     assert not unwanted.wanted
 
 
