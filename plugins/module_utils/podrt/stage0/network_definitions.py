@@ -225,7 +225,8 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
     if not own:
         check_place(host.paths, name)
     else:
-        difference = Difference(f"networks.{name}", "present", None if left is None else _origin(left))
+        origin, impact = _origin(left) if left else None, "restart" if outdated else "none"
+        difference = Difference(f"networks.{name}", "present", origin, impact=impact)
         paths = tuple(file.path for file in own)
         yield RemoveNetwork(f'network "{name}"', (difference,), name, paths, left is None)
     if left is None or left.conf is None:
