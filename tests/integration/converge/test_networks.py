@@ -75,7 +75,7 @@ def test_an_address_that_another_pod_has_is_known_before_the_old_one_is_touched(
     other = nets.pod(name="other", **asked)["pod"]
     old = nets.pod(networks=["red"])["pod"]
     for options, word in (
-        (asked, 'requested IP address "10.79.0.2" is not available'),
+        (asked, 'requested IP address "10.79.0.2" is not available in network: small: pod "other" has it'),
         ({"networks": ["small"]}, "no IP addresses available in network: small"),
     ):
         before = {**nets.machine.snapshot(), "processes": ""}  # which change at any time

@@ -30,6 +30,23 @@ def asked(units: Units) -> tuple[str, str]:
 
 
 @pytest.mark.timeout(300)
+def test_a_port_that_another_process_has_is_told_with_what_to_do(units: Units) -> None:
+    units.ssh("systemd-run", "--unit=busy", "python3", "-m", "http.server", "28113")
+    try:
+        units.ask("sh", "-c", "for turn in $(seq 300); do ss -lnt | grep -q :28113 && exit; sleep 0.1; done")
+        failed = units.task("pod_metadata_service", port=28113)
+        assert (failed["failed"], failed["error"]) == (True, "host-failure")
+        start = f"cannot start the metadata service: systemctl start {SOCKET} failed: Job "
+        assert failed["msg"].startswith(start), failed
+        assert failed["hint"].startswith(f"systemctl status {SOCKET} and journalctl -u {SOCKET} say why")
+        units.ssh("systemctl", "stop", "busy")
+        assert units.task("pod_metadata_service", port=28113)["service"]["running"]
+    finally:
+        units.ask("systemctl", "stop", "busy")
+        units.task("pod_metadata_service", state="absent")
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.behaviour("E26", "F1", "F2", "F6")
 def test_a_socket_is_open_and_the_first_pod_starts_the_service(units: Units) -> None:
     try:

@@ -17,6 +17,10 @@ _MOST_DIGITS = 5
 # What a host port that the host chooses is called, and those that it chooses of: below those of clients and clusters.
 AUTO = "auto"
 AUTO_PORTS = range(20000, 30000)
+_USUAL_HINT = "use 1 to 65535"
+HOST_PORT_HINT = f"{_USUAL_HINT}, or {AUTO} for one that the host chooses"
+_HINT_ON_SEVERAL = "; for several in a row, give the first of them, and count"
+_HINT_ON_LAST = f"use a lower host port or a smaller count, or {AUTO} for ports that the host chooses"
 
 
 class Port(Value):
@@ -83,7 +87,7 @@ class ExposedPort(Value):
         if self.port is not None:
             Port(self.name, self.protocol, self.port, self.count)
             if not self.is_open:
-                check_range(self.host_port, self.count, "hostPort")
+                check_range(self.host_port, self.count, "hostPort", _HINT_ON_LAST)
 
     @property
     def is_open(self) -> bool:
@@ -129,11 +133,15 @@ def _host_port(fields: Fields) -> int | None:
     value = fields.raw("hostPort")
     if value == AUTO:
         return None
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
-        number = int(value)
-    else:
-        number = fields.integer("hostPort")
-    _check_number(number, fields.where_of("hostPort"))
+    try:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
+            number = int(value)
+        else:
+            number = fields.integer("hostPort")
+        _check_number(number, fields.where_of("hostPort"))
+    except InvalidSpec as err:
+        hint = HOST_PORT_HINT + (_HINT_ON_SEVERAL if fields.has("port") else "")
+        raise InvalidSpec(err.reason, hint, where=err.where, on_argv=err.on_argv) from err
     return number
 
 
@@ -142,10 +150,10 @@ def numbered(port: int, protocol: str, count: int) -> ACName:
     return ACName(f"{port}-{protocol}" if count == 1 else f"{port}-{port + count - 1}-{protocol}")
 
 
-def check_range(port: int, count: int, where: str) -> None:
+def check_range(port: int, count: int, where: str, hint: str = _USUAL_HINT) -> None:
     """Raise InvalidSpec unless that many ports from this one are in range."""
     if count < 1 or port + count > _NUMBERS[-1] + 1:
-        raise InvalidSpec(f"{count} ports from {port} are out of range", "use 1 to 65535", where=where)
+        raise InvalidSpec(f"{count} ports from {port} are out of range", hint, where=where)
 
 
 def hosts_clash(one: str | None, other: str | None) -> bool:
@@ -187,7 +195,7 @@ def _check_number(number: int, where: str) -> None:
     if number not in _NUMBERS:
         raise InvalidSpec(
             f"{number} is not a port number",
-            "use 1 to 65535",
+            _USUAL_HINT,
             where=where,
             on_argv=f'"{number}" is not a valid port number',
         )

@@ -43,6 +43,11 @@ class Completed(Value):
         lines = self.stderr.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit status {self.status}"
 
+    @property
+    def complaints(self) -> str:
+        """All lines of its stderr in one, for a program whose last line has not the reason."""
+        return " ".join(self.stderr.decode(errors="replace").split()) or self.complaint
+
 
 def find(name: str) -> str:
     """The path of a program. Raises Unsupported naming it."""

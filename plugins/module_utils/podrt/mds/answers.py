@@ -19,6 +19,7 @@ from ..fields import canonical_json
 from ..host.reading import DOCUMENT
 from ..pod.names import is_uuid
 from ..value import Value
+from .forms import check_form, form_of
 from .pods import RegisteredPod
 from .registration import Registration, is_token
 from .requests import BAD_REQUEST, TOO_LARGE, Refusal
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, BUSY = 200, 401, 403, 404, 405, 503
 JSON = "application/json"
 _PLAIN, _ASCII = "text/plain; charset=utf-8", "text/plain; charset=us-ascii"
-_FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 16
+_MOST_PAIRS = 256
 # Bytes of a body of a pod, and of all that it sends at a time.
 LONGEST_FORM = 1 << 20
 MOST_ON_THE_WAY = 4 << 20
@@ -86,12 +86,11 @@ def query(registry: Registry, request: Request, address: str) -> Judged:
     path = tuple(rest[2:])
     if path in (("pod", "hmac", "sign"), ("pod", "hmac", "verify")):
         _check_method(request, "POST")
-        if request.media != _FORM:
-            raise Refusal(BAD_REQUEST, f"the body has to be {_FORM}")
+        check_form(request)
         if pod.receiving + request.length > MOST_ON_THE_WAY:
             raise Refusal(BUSY, "too much is on its way already")
         make = _signed if path[2] == "sign" else _verified
-        return Judged(LONGEST_FORM, lambda body: make(registry.key, pod, _form(body)), pod)
+        return Judged(LONGEST_FORM, lambda body: make(registry.key, pod, form_of(request, body)), pod)
     _check_method(request, "GET")
     found = _found(pod, path)
     return Judged(0, lambda _body: found, pod)
@@ -170,17 +169,6 @@ def _json_list(found: Labels) -> bytes:
     return named[named.index(b"[") : named.rindex(b"]") + 1]
 
 
-def _form(body: bytes) -> dict[str, bytes]:
-    """The fields of a form; the first of a name counts. Raises Refusal."""
-    try:
-        pairs = parse_qsl(
-            body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=_MOST_FIELDS
-        )
-    except ValueError as err:
-        raise Refusal(BAD_REQUEST, "the form has too many fields") from err
-    return {name: text.encode("latin-1") for name, text in reversed(pairs)}
-
-
 def _signature(key: bytes, uuid: str, content: bytes) -> bytes:
     """The signature of a content by a pod. Source: behaviours F4."""
     return hmac.digest(key, bytes.fromhex(uuid.replace("-", "")) + content, "sha512")
@@ -214,7 +202,7 @@ def _verified(key: bytes, _pod: RegisteredPod, form: dict[str, bytes]) -> Reply:
 def _wanted(text: str) -> Registration:
     """The token and the addresses of a registration. Raises Refusal."""
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS * _MOST_FIELDS)
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PAIRS)
         tokens = [value for name, value in pairs if name == "token"]
         if len(tokens) != 1 or not is_token(tokens[0]):
             raise Refusal(BAD_REQUEST, "a token of 32 hex digits is needed")

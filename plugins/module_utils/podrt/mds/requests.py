@@ -7,6 +7,7 @@ Only what the service needs: no chunked bodies, no folded lines, no absolute tar
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 from ..appc.alphabet import ALNUM, UPPER, is_made_of
@@ -19,6 +20,7 @@ _MOST_HEADERS = 100
 _LONGEST_METHOD = 16
 _VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
 _NAME = ALNUM + "!#$%&'*+-.^_`|~"
+_PARAMETER = re.compile(r';[ \t]*([^\s;="]+)=("(?:[^"\\]|\\.)*"|[^\s;"]*)')
 BAD_REQUEST, TOO_LARGE, NOT_IMPLEMENTED = 400, 413, 501
 
 
@@ -34,8 +36,8 @@ class Refusal(Exception):
 class Request(Value):
     """A request without its body. target: as it came, printable ASCII. parts: its path, decoded, between slashes.
 
-    length: bytes of the body. media: its type. keeps: whether the connection stays after the answer. waits: whether
-    the client sends the body only when it is asked to go on.
+    length: bytes of the body. media: its type. boundary: what parts it, in latin-1. keeps: whether the connection
+    stays after the answer. waits: whether the client sends the body only when it is asked to go on.
     """
 
     method: str
@@ -44,6 +46,7 @@ class Request(Value):
     query: str
     length: int = 0
     media: str = ""
+    boundary: str = ""
     keeps: bool = False
     waits: bool = False
 
@@ -63,6 +66,7 @@ def request_of(head: bytes) -> Request:
     if is_new and "host" not in headers:
         raise Refusal(BAD_REQUEST, "no host")
     path, _mark, query = target.partition("?")
+    media, parameters = parameters_of(headers.get("content-type", ""))
     connection = [word.strip() for word in headers.get("connection", "").lower().split(",")]
     return Request(
         method,
@@ -70,10 +74,17 @@ def request_of(head: bytes) -> Request:
         _parts(path),
         query,
         _length(headers),
-        headers.get("content-type", "").partition(";")[0].strip().lower(),
+        media,
+        parameters.get("boundary", ""),
         "close" not in connection if is_new else "keep-alive" in connection,
         is_new and headers.get("expect", "").lower() == "100-continue",
     )
+
+
+def parameters_of(text: str) -> tuple[str, dict[str, str]]:
+    """The value of a header in lower case, and its parameters, such as those of text/plain; charset=utf-8."""
+    value = text.partition(";")[0].strip().lower()
+    return value, {name.lower(): held.strip('"') for name, held in _PARAMETER.findall(text)}
 
 
 def _headers(lines: list[bytes]) -> dict[str, str]:

@@ -25,10 +25,12 @@ class Neighbours(Value):
     """Other pods; by default all are live, so that nothing is taken from them.
 
     is_live: whether a pod still needs its leases and ports; an unknown one may, since it is another engine's.
+    shown: who a container id is, in a sentence.
     rules: those of every running pod.
     """
 
     is_live: Callable[[str], bool] = _always
+    shown: Callable[[str], str] = repr
     rules: Callable[[], Iterable[PodRules]] = _nothing
 
 

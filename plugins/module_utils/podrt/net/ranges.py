@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         def is_taken(self, address: Address) -> bool:
             """Whether a pod holds the address."""
 
+        def shown_holder(self, address: Address) -> str:
+            """Who holds it, as a sentence, "" if it has become free."""
+
 
 class AddressRange(Value):
     """The addresses from start to end, both included, of a subnet; the gateway is never given out."""
@@ -140,7 +143,10 @@ def _requested(
 ) -> Assigned:
     span = fitting_range(ranges, wanted)
     if held.is_taken(wanted):
+        who = held.shown_holder(wanted)
         raise Conflict(
-            f'requested IP address "{wanted}" is not available in network: {net_name}', network=net_name
+            f'requested IP address "{wanted}" is not available in network: {net_name}' + (who and f": {who}"),
+            "ask for another one, or for none",
+            network=net_name,
         )
     return Assigned(wanted, span.subnet.prefix, span.gateway)

@@ -60,8 +60,9 @@ class Lease(Value):
 class _Leases:
     """The leases in a directory; the caller holds its lock."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, shown: Callable[[str], str]) -> None:
         self._directory = directory
+        self._shown = shown
 
     def is_taken(self, address: Address) -> bool:
         try:
@@ -75,6 +76,12 @@ class _Leases:
             return holder_of(read_lease(self._path(address)))
         except Corrupt:
             return self._path(address)
+
+    def shown_holder(self, address: Address) -> str:
+        holder = self.holder(address)
+        if holder == self._path(address):
+            return f"{holder} is not a lease"
+        return holder and f"{self._shown(holder)} has it"
 
     def take(self, address: Address, request: LeaseRequest) -> None:
         aside = f"{self._directory}/{ASIDE}"
@@ -96,6 +103,9 @@ class _LiveLeases:
         holder = self._leases.holder(address)
         return bool(holder) and self._is_live(holder)
 
+    def shown_holder(self, address: Address) -> str:
+        return self._leases.shown_holder(address)
+
 
 def lease_dir(paths: Paths, conf: NetConf) -> str:
     """The directory of the leases of a network."""
@@ -107,16 +117,18 @@ def reserve(
     range_sets: Sequence[Sequence[AddressRange]],
     request: LeaseRequest,
     is_live: Callable[[str], bool] | None = None,
+    shown: Callable[[str], str] = repr,
 ) -> Lease:
     """Lease one address of each range set to a pod.
 
     is_live: whether a pod still needs its leases. Without it, or while an address is free, nothing is taken over.
+    shown: who a container id is, in a sentence.
     Raises Conflict, InvalidSpec (ranges.choose_address), OSError. Safe against other processes: takes the lock.
     """
     make_dirs(directory, OPEN_DIR)
     assigned, reclaimed = [], []
     with FileLock(f"{directory}/{LOCK}"):
-        leases = _Leases(directory)
+        leases = _Leases(directory, shown)
         for ranges in range_sets:
             wanted = _wanted(ranges, request.wanted, range_sets)
             chosen = _choose(ranges, leases, request.replace(wanted=wanted), is_live)
@@ -133,9 +145,10 @@ def foresee(
     range_sets: Sequence[Sequence[AddressRange]],
     request: LeaseRequest,
     is_live: Callable[[str], bool],
+    shown: Callable[[str], str],
 ) -> None:
     """Raise the errors of reserve. Takes no lock and changes nothing: another process may still be faster."""
-    leases = _Leases(directory)
+    leases = _Leases(directory, shown)
     for ranges in range_sets:
         wanted = _wanted(ranges, request.wanted, range_sets)
         _choose(ranges, leases, request.replace(wanted=wanted), is_live)

@@ -79,6 +79,18 @@ def is_live(paths: Paths, uuid: str) -> bool:
     return home is None or _runs(home, uuid)
 
 
+def shown(paths: Paths, holder: str) -> str:
+    """A holder in a sentence, such as pod "web". holder: what names it, which another engine may have written."""
+    home = _home_of(paths, holder)
+    if home is None:
+        return f'container "{holder}" of another engine'
+    from .lookup import name_of  # for an error
+
+    name = name_of(home, holder)
+    elsewhere = "" if home.data == paths.data else f" of {home.data}"
+    return (f'pod "{name}"' if name else f"pod {holder}") + elsewhere
+
+
 def running(paths: Paths) -> Iterator[Pod]:
     """A handle on every running pod of the host that may hold something, closed when the next is requested."""
     for pod in walk(paths, ("run",)):

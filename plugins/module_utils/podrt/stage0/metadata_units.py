@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ..contexts import suppress
-from ..errors import Conflict
+from ..errors import Conflict, HostFailure
 from ..host.files import OPEN_DIR, make_dirs, write_atomically, write_new
 from ..host.paths import MDS_SERVICE, MDS_SOCKET
 from ..host.reading import read_trusted
@@ -104,7 +104,7 @@ def install(host: Host, port: int, *, enabled: bool) -> None:
     _reload(host)
     close(host)
     enable(host, enabled=enabled)
-    systemctl(host, "start", MDS_SOCKET)
+    _open(host, port)
 
 
 def enable(host: Host, *, enabled: bool) -> None:
@@ -141,6 +141,18 @@ def _port_of(text: str) -> int:
     lines = [line for line in text.splitlines() if line.startswith(_PORT)]
     digits = lines[0][len(_PORT) :] if lines else ""
     return int(digits) if digits.isdigit() else 0
+
+
+def _open(host: Host, port: int) -> None:
+    """Have systemd open the socket. Raises HostFailure with its words as the reason."""
+    try:
+        systemctl(host, "start", MDS_SOCKET)
+    except HostFailure as err:
+        raise HostFailure(
+            f"cannot start the metadata service: {err.message}",
+            f"systemctl status {MDS_SOCKET} and journalctl -u {MDS_SOCKET} say why; "
+            f"ss -lntp shows whether another process has port {port}",
+        ) from err
 
 
 def _mark_unread(host: Host) -> None:

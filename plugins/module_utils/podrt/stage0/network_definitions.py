@@ -74,7 +74,7 @@ class WriteNetwork(Change):
     def foresee(self, host: Host) -> None:
         """Raise Conflict where it would take what others have, NotFound for a plugin that is missing, HostFailure."""
         check_place(host.paths)
-        conf = check_conf(self.raw, os.path.basename(self.path))
+        conf = check_conf(self.raw, os.path.basename(self.path), self.spec)
         _check_joinable(host, self.spec, conf)
         _check_room(host, self.spec, conf)
 
@@ -91,7 +91,7 @@ class WriteNetwork(Change):
                 raise HostFailure.of(
                     f'cannot write the definition of network "{self.spec.name}"', err
                 ) from err
-            conf = check_conf(self.raw, os.path.basename(self.path))
+            conf = check_conf(self.raw, os.path.basename(self.path), self.spec)
             if self.before and bridge_of(conf):
                 from ..net.gateways import widen_gateways
 
@@ -172,7 +172,7 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
                 spec.name, own[0], "change that file, or remove it and have this task write its own"
             )
         change = _written(host, spec, subnets, own)
-        conf = check_conf(change.raw, os.path.basename(change.path))
+        conf = check_conf(change.raw, os.path.basename(change.path), spec)
     outdated = _outdated(users, conf)
     unfit = _check_fit(outdated, conf, restart=restart, where="subnets")
     if change and change.differences:
@@ -188,7 +188,7 @@ def _unread(host: Host, spec: NetworkSpec, raw: bytes) -> tuple[str, ...]:
         return ()
     from .network_members import unread_members
 
-    conf = check_conf(raw, "-.conflist" if spec.plugins else "-.conf")
+    conf = check_conf(raw, "-.conflist" if spec.plugins else "-.conf", spec)
     try:
         conf = find_programs((ChosenNet(conf),), host.paths).resolve(conf)
     except (PodError, OSError):
@@ -225,7 +225,8 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
     if not own:
         check_place(host.paths, name)
     else:
-        difference = Difference(f"networks.{name}", "present", None if left is None else _origin(left))
+        origin, impact = _origin(left) if left else None, "restart" if outdated else "none"
+        difference = Difference(f"networks.{name}", "present", origin, impact=impact)
         paths = tuple(file.path for file in own)
         yield RemoveNetwork(f'network "{name}"', (difference,), name, paths, left is None)
     if left is None or left.conf is None:
@@ -352,7 +353,7 @@ def _same(present: NetworkFile, spec: NetworkSpec, subnets: Sequence[Subnet]) ->
     if present.conf is None or present.problem or (spec.plugins and not chain):
         return None
     raw = conf_of(spec, subnets, marked=False, chain=chain)
-    wanted = check_conf(raw, os.path.basename(present.path) or present.conf.file_name)
+    wanted = check_conf(raw, os.path.basename(present.path) or present.conf.file_name, spec)
     same = present.conf.meaning == wanted.meaning.replace(cni_version=present.conf.cni_version)
     return present.conf if same else None
 

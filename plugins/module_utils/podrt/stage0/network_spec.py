@@ -12,7 +12,7 @@ from ..fields import Fields, canonical_json, fold, parse_json
 from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Address, Route, Subnet, parse_prefixed
 from ..net.conf import ALONE, NetConf
-from ..net.ipam import NetDns
+from ..net.ipam import NetDns, read_gateway
 from ..net.kinds import FIREWALL
 from ..net.netargs import LONGEST_LINK
 from ..net.requests import ALL, HOST, NONE
@@ -29,6 +29,8 @@ MADE_BY, BY_TASK = "stagecraft.pods/made-by", "pod_network"
 AUTO = {"auto": V4_BITS, "auto6": V6_BITS}
 # The options that are members of the configuration under other or the same names.
 _OPTION_OF = {"bridge": "bridge", "master": "master", "mode": "mode", "vlanId": "vlan_id"}
+# How the place of a member begins in a configuration that is a list of plugins.
+_IN_CHAIN = ".plugins["
 # A file 50-NAME.conf, and what is written beside it before it takes its place, have 255 characters at most.
 _LONGEST_NAME = 200
 # The plugin that lets pods through firewalls of others.
@@ -229,15 +231,24 @@ def _main_plugin(spec: NetworkSpec, subnets: Sequence[Subnet]) -> Members:
     return _merged(members, more if isinstance(more, dict) else {}, "conf")
 
 
-def check_conf(raw: bytes, file_name: str) -> NetConf:
-    """The network of a configuration that is about to be written. Raises InvalidSpec."""
+def check_conf(raw: bytes, file_name: str, spec: NetworkSpec) -> NetConf:
+    """The network of a configuration that a definition makes. Raises InvalidSpec naming the option and its member."""
     conf = NetConf.read(raw, file_name)
     if conf.flaw is not None:
-        place = conf.flaw.where.rpartition(file_name)[2]
-        plugin, _bracket, member = place.partition(".plugins[")[2].partition("].")
-        option = "plugins" if plugin not in ("", "0") else _OPTION_OF.get(member or place[1:], "conf")
-        raise conf.flaw.at(option)
+        raise conf.flaw.at(_place_in_task(conf.flaw.where[len(file_name) :], spec))
     return conf
+
+
+def _place_in_task(place: str, spec: NetworkSpec) -> str:
+    """The option of a task that says what is at a place of the configuration, such as .plugins[2].mtu."""
+    if place.startswith(_IN_CHAIN):
+        number, _bracket, place = place[len(_IN_CHAIN) :].partition("]")
+        if number != "0":
+            return f"plugins[{int(number) - 1}]{place}"
+    member = place[1:]
+    if member in _OPTION_OF and not Fields(parse_json(spec.more.encode(), "conf"), "conf").has(member):
+        return _OPTION_OF[member]
+    return f"conf{place}"
 
 
 def made_by_task(raw: bytes) -> bool:
@@ -406,11 +417,8 @@ def _inside(fields: Fields, name: str, subnet: Subnet) -> Address | None:
 
 
 def _route(fields: Fields) -> Route:
-    gateway = fields.text("gw", "")
-    return Route(
-        _exact(fields.text("dst"), fields.where_of("dst")),
-        Address.parse(gateway, fields.where_of("gw")) if gateway else None,
-    )
+    dst = _exact(fields.text("dst"), fields.where_of("dst"))
+    return Route(dst, read_gateway(fields, "gw", dst.bits))
 
 
 def _dns(options: Fields) -> NetDns:

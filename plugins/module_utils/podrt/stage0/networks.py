@@ -123,12 +123,15 @@ def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:
     def is_live(uuid: str) -> bool:
         return uuid != replaced and holders.is_live(host.paths, uuid)
 
+    def shown(holder: str) -> str:
+        return holders.shown(host.paths, holder)
+
     for attachment in plan.attachments:
         conf = attachment.conf
         if attachment.is_sure and conf.main.ipam.type == "host-local":
             request = LeaseRequest("", "", conf.name, attachment.args.ips)
             try:
-                foresee(lease_dir(host.paths, conf), conf.main.ipam.range_sets, request, is_live)
+                foresee(lease_dir(host.paths, conf), conf.main.ipam.range_sets, request, is_live, shown)
             except Conflict as err:
                 err.facts["where"] = attachment.chosen.where
                 raise

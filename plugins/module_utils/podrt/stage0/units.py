@@ -175,7 +175,7 @@ def start(host: Host, name: str) -> None:
     done = _systemctl(host, "start", unit_name(name), seconds=START_SECONDS + _PATIENCE)
     if done.status != 0:
         raise HostFailure(
-            f'cannot start pod "{name}": {done.complaint}',
+            f'cannot start pod "{name}": {done.complaints}',
             f"see journalctl -u {unit_name(name)}",
         )
 
@@ -209,10 +209,10 @@ def remove(host: Host, name: str) -> None:
 
 
 def systemctl(host: Host, *words: str, check: bool = True, seconds: float = _PATIENCE) -> None:
-    """Run systemctl. Raises HostFailure with its complaint, or when it takes longer than these seconds."""
+    """Run systemctl. Raises HostFailure with its complaints, or when it takes longer than these seconds."""
     done = _systemctl(host, *words, seconds=seconds)
     if check and done.status != 0:
-        raise HostFailure(f"systemctl {' '.join(words)} failed: {done.complaint}", "see systemctl status")
+        raise HostFailure(f"systemctl {' '.join(words)} failed: {done.complaints}", "see systemctl status")
 
 
 def systemctl_status(host: Host, *words: str) -> int:

@@ -42,7 +42,8 @@ class BuiltInDriver:
             return result_of_addresses(ipam.static, ipam.routes)
         kept = tuple(address for name, address in pod.kept if name == member.conf.name)
         request = LeaseRequest(pod.uuid, member.place.if_name, member.conf.name, member.place.args.ips, kept)
-        lease = reserve(lease_dir(pod.paths, member.conf), ipam.range_sets, request, pod.neighbours.is_live)
+        directory, others = lease_dir(pod.paths, member.conf), pod.neighbours
+        lease = reserve(directory, ipam.range_sets, request, others.is_live, others.shown)
         for dead in lease.reclaimed:
             remove_rules(pod.paths, dead)
             remove_links(dead)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Form = dict[str, object]
 
-_PORT_HINT = 'write HOST:POD, such as "8080:80", "127.0.0.1:53:53/udp" or "8000-8010:8000-8010"'
+_PORT_HINT = 'write HOST:POD, such as "8080:80", "auto:80", "127.0.0.1:53:53/udp" or "8000-8010:8000-8010"'
 _MOUNT_HINT = 'write VOLUME:PATH or /PATH/OF/THE/HOST:PATH, such as "pages:/usr/share/nginx/html:ro"'
 _MODES = {"ro", "rw", "nocopy"}
 _MOST_DIGITS = 5

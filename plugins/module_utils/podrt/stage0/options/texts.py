@@ -7,7 +7,7 @@ The meaning of values is not checked here but by the one parser behind both. Sou
 
 from __future__ import annotations
 
-from ...appc.ports import AUTO
+from ...appc.ports import AUTO, HOST_PORT_HINT
 from ...errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -163,7 +163,7 @@ def _port(text: str) -> dict[str, object]:
         raise InvalidSpec(f'"{text}" is not in name:[ip:]port format')
     is_number = number.isascii() and number.isdigit() and len(number) <= _MOST_PORT_DIGITS
     if not is_number and number != AUTO:
-        raise InvalidSpec(f'"{number}" is not a valid port number')
+        raise InvalidSpec(f'"{number}" is not a valid port number', HOST_PORT_HINT)
     found: dict[str, object] = {"name": name, "host_port": int(number) if is_number else AUTO}
     return {**found, "host_ip": address.strip("[]")} if address else found
 

@@ -155,7 +155,9 @@ def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
 def neighbours(paths: Paths, uuid: str) -> Neighbours:
     """The other pods of the host, in any data directory."""
     return Neighbours(
-        is_live=lambda other: holders.is_live(paths, other), rules=lambda: _running_rules(paths, uuid)
+        is_live=lambda other: holders.is_live(paths, other),
+        shown=lambda other: holders.shown(paths, other),
+        rules=lambda: _running_rules(paths, uuid),
     )
 
 

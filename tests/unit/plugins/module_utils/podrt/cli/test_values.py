@@ -151,6 +151,13 @@ def test_ports_that_are_refused(text: str, reason: str) -> None:
     assert message_of(judged, "port", text) == reason
 
 
+@pytest.mark.parametrize("text", ["http:65536", "http:x"])
+def test_what_a_host_port_may_be_is_told(text: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        judged("port", text)
+    assert caught.value.hint == "use 1 to 65535, or auto for one that the host chooses"
+
+
 @pytest.mark.behaviour("A18")
 def test_a_seccomp_filter_has_a_mode_an_errno_and_calls() -> None:
     assert judged("seccomp", "mode=retain,errno=EPERM,write,@docker/default-whitelist") == Seccomp(

@@ -25,6 +25,9 @@ class Held:
     def is_taken(self, address: Address) -> bool:
         return str(address) in self.taken
 
+    def shown_holder(self, address: Address) -> str:
+        return f'pod "of-{address}" has it' if self.is_taken(address) else ""
+
 
 def span(subnet: str, **more: str) -> AddressRange:
     return AddressRange.from_fields(Fields({"subnet": subnet, **more}, "ipam"))
@@ -89,7 +92,11 @@ def test_a_wanted_address_is_chosen() -> None:
             "172.16.28.255 is no address of a pod: it means 172.16.28.0/24 itself, or all of it",
         ),
         ("172.16.28.1", InvalidSpec, "requested IP must differ gateway IP"),
-        ("172.16.28.9", Conflict, 'requested IP address "172.16.28.9" is not available in network: net'),
+        (
+            "172.16.28.9",
+            Conflict,
+            'requested IP address "172.16.28.9" is not available in network: net: pod "of-172.16.28.9" has it',
+        ),
     ],
     ids=["outside", "subnet", "broadcast", "gateway", "taken"],
 )

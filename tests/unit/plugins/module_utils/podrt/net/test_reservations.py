@@ -87,3 +87,20 @@ def test_a_dead_lease_is_reclaimed_only_when_told_and_needed(tmp_path: pathlib.P
     release(str(tmp_path), "uuid-1")
     lease = reserve(str(tmp_path), [V4], request, is_live=lambda _uuid: False)
     assert (str(lease.addresses[0].address), lease.reclaimed) == ("10.0.0.3", ())
+
+
+@pytest.mark.behaviour("E14")
+@pytest.mark.parametrize(
+    ("content", "who"), [("uuid-1\r\neth0", "<uuid-1> has it"), (None, "{path} is not a lease")]
+)
+def test_who_has_an_address_that_is_asked_for_is_told(
+    tmp_path: pathlib.Path, content: str | None, who: str
+) -> None:
+    path = tmp_path / "10.0.0.5"
+    path.mkdir() if content is None else path.write_text(content)
+    request = LeaseRequest("new", "eth0", "n", (Address.parse("10.0.0.5"),))
+    said = 'requested IP address "10.0.0.5" is not available in network: n: ' + who.format(path=path)
+    for is_live in (None, lambda _holder: True):
+        with pytest.raises(Conflict) as caught:
+            reserve(str(tmp_path), [V4], request, is_live, lambda holder: f"<{holder}>")
+        assert (caught.value.message, caught.value.hint) == (said, "ask for another one, or for none")

@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import holders, lifecycle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import holders, lifecycle, lookup
 
 
 def installations(base: pathlib.Path) -> tuple[Paths, Paths]:
@@ -119,3 +119,13 @@ def test_a_dead_pod_whose_record_is_damaged_is_still_one_that_may_hold_something
     os.unlink(pod.dir.net_confs)
     os.mkdir(pod.dir.net_confs)
     assert list(holders.dead(one)) == [], "it has released everything"
+
+
+def test_a_holder_is_told_by_its_name_and_its_place(tmp_path: pathlib.Path) -> None:
+    one, two = installations(tmp_path)
+    with make(one) as pod:
+        assert holders.shown(one, pod.uuid) == f"pod {pod.uuid}"
+        lookup.set_name(one, "web", pod.uuid)
+        assert holders.shown(one, pod.uuid) == 'pod "web"'
+        assert holders.shown(two, pod.uuid) == f'pod "web" of {one.data}'
+    assert holders.shown(one, "0123abc") == 'container "0123abc" of another engine'

@@ -397,6 +397,18 @@ class TestPods:
         assert ([found.impact for found in back.differences], defined.affected) == (["none"], ())
         assert stage0.state(uuid) == "running"
 
+    def test_they_are_named_when_what_is_built_in_counts_again(self, stage0: Stage0Lab) -> None:
+        define(stage0, name="default", type="ptp", subnets=["172.16.28.0/23"])
+        uuid = joined(stage0, "web", "default", "172.16.28.2")
+        for check in (True, False):
+            outcome, defined = undefine(stage0, "default", check=check)
+            assert [(found.path, found.impact) for found in outcome.differences] == [
+                ("networks.default", "restart")
+            ]
+            assert [user.uuid for user in defined.affected] == [uuid]
+        define(stage0, name="spare", subnets=["10.79.0.0/24"])
+        assert [found.impact for found in undefine(stage0, "spare")[0].differences] == ["none"]
+
     def test_they_are_moved_on_request(self, stage0: Stage0Lab) -> None:
         uuid = joined(stage0, "web")
         foretold, _defined = define(stage0, check=True, restart=True, mtu=1400)

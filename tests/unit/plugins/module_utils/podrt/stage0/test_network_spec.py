@@ -105,7 +105,13 @@ def conf(**options: Any) -> dict[str, Any]:
         ({"conf": {"Name": "other"}}, "conf.Name"),
         ({"conf": {"ipmasq": False}}, "conf.ipmasq"),
         ({"conf": {"ipam": {"ranges": []}}}, "conf.ipam.ranges"),
-        ({"conf": {"acceptRA": "yes"}}, "conf"),
+        ({"conf": {"acceptRA": "yes"}}, "conf.acceptRA"),
+        ({"conf": {"ipam": {"dataDir": 5}}}, "conf.ipam.dataDir"),
+        ({"type": "macvlan", "conf": {"Master": 5}}, "conf.master"),
+        (
+            {"subnets": [SUBNET, "fd00:78::/64"], "routes": [{"dst": "10.9.0.0/16", "gw": "fd00:78::1"}]},
+            "routes[0].gw",
+        ),
         ({"plugins": [{}]}, "plugins[0].type"),
         ({"plugins": ["portmap"]}, "plugins[0]"),
     ],
@@ -114,16 +120,16 @@ def test_what_does_not_fit_is_refused_at_its_option(options: dict[str, Any], whe
     with pytest.raises(PodError) as caught:
         wanted = spec(**options)
         raw = network_spec.conf_of(wanted, tuple(each.subnet for each in wanted.subnets if each.subnet))
-        network_spec.check_conf(raw, "50-br.conf")
+        network_spec.check_conf(raw, "50-br.conf", wanted)
     assert caught.value.facts["where"] == where
 
 
 def test_an_isolated_bridge_says_so() -> None:
     subnets = (Subnet.parse("10.78.0.0/24"),)
-    raw = network_spec.conf_of(spec(subnets=["10.78.0.0/24"], isolated=True), subnets)
-    assert network_spec.check_conf(raw, "50-br.conf").main.isolates
-    raw = network_spec.conf_of(spec(subnets=["10.78.0.0/24"]), subnets)
-    assert not network_spec.check_conf(raw, "50-br.conf").main.isolates
+    for isolated in (True, False):
+        wanted = spec(subnets=["10.78.0.0/24"], isolated=isolated)
+        raw = network_spec.conf_of(wanted, subnets)
+        assert network_spec.check_conf(raw, "50-br.conf", wanted).main.isolates is isolated
 
 
 def test_a_range_of_one_address_is_for_one_pod_where_the_gateway_is_another() -> None:
@@ -133,7 +139,8 @@ def test_a_range_of_one_address_is_for_one_pod_where_the_gateway_is_another() ->
 
 def test_pods_are_let_through_firewalls_by_the_last_plugin_of_the_chain() -> None:
     wanted = spec(subnets=[SUBNET], open_firewalls=True, plugins=[{"type": "sbr"}])
-    read = network_spec.check_conf(network_spec.conf_of(wanted, (Subnet.parse(SUBNET),)), "50-br.conflist")
+    raw = network_spec.conf_of(wanted, (Subnet.parse(SUBNET),))
+    read = network_spec.check_conf(raw, "50-br.conflist", wanted)
     assert [each.type for each in read.plugins] == ["bridge", "sbr", "firewall"]
     assert read.plugins[-1].firewall_zone == "trusted"
 
@@ -208,18 +215,31 @@ def test_plugins_follow_in_a_chain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "where"),
+    ("options", "message"),
     [
-        ({"bridge": "a/b"}, "bridge"),
-        ({"conf": {"acceptRA": "yes"}}, "conf"),
-        ({"plugins": [{"type": "portmap", "ipMasq": 5}]}, "plugins"),
+        ({"bridge": "a/b"}, 'bridge: "a/b" is not a name for a bridge'),
+        ({"conf": {"acceptRA": "yes"}}, "conf.acceptRA: expected true or false, found 'yes'"),
+        (
+            {"plugins": [{"type": "portmap", "ipMasq": 5}]},
+            "plugins[0].ipMasq: expected true or false, found 5",
+        ),
+        (
+            {"plugins": [{"type": "sbr"}, {"type": "tuning", "mtu": "1400"}]},
+            "plugins[1].mtu: expected a whole number, found '1400'",
+        ),
+        (
+            {"plugins": [{"type": "tuning", "sysctl": {"net.core.somaxconn": 5}}]},
+            "plugins[0].sysctl.net.core.somaxconn: expected a string, found 5",
+        ),
+        ({"plugins": [{"type": "sbr", "dns": []}]}, "plugins[0].dns: expected an object, found a list"),
     ],
 )
-def test_what_a_chain_cannot_say_is_refused_at_its_option(options: dict[str, Any], where: str) -> None:
-    raw = network_spec.conf_of(spec(**options), (Subnet.parse(SUBNET),), chain=True)
+def test_what_a_chain_cannot_say_is_refused_at_its_member(options: dict[str, Any], message: str) -> None:
+    wanted = spec(**options)
+    raw = network_spec.conf_of(wanted, (Subnet.parse(SUBNET),), chain=True)
     with pytest.raises(InvalidSpec) as caught:
-        network_spec.check_conf(raw, "50-br.conflist")
-    assert caught.value.where == where
+        network_spec.check_conf(raw, "50-br.conflist", wanted)
+    assert caught.value.message == message and caught.value.where == message.partition(":")[0]
 
 
 def test_links_below_a_device_of_the_host_have_its_way_out() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     Conflict,
+    HostFailure,
     InvalidSpec,
     PodError,
     Unsupported,
@@ -63,6 +64,7 @@ class Machine:
         self.paths = paths
         self.calls: list[str] = []
         self.active = False
+        self.complaint = ""  # of a socket that cannot be opened
 
     def __call__(
         self, argv: Sequence[str], *, seconds: float, called: str, forked: bool = False
@@ -89,6 +91,8 @@ class Machine:
         self.calls.append(" ".join(words))
         if verb == "is-active":
             return Completed(0 if self.active else 3, b"", b"")
+        if verb == "start" and self.complaint:
+            return Completed(1, b"", self.complaint.encode())
         if verb in ("start", "stop"):
             self.active = verb == "start"
         if verb in ("enable", "disable"):
@@ -276,6 +280,26 @@ def test_a_start_that_fails_says_why(host: Host) -> None:
     with pytest.raises(PodError, match="cannot start the metadata service: exit status 127") as failed:
         task(broken, port=28115)
     assert failed.value.hint == ""
+
+
+def test_a_socket_that_systemd_cannot_open_is_told_with_what_to_do(host: Host, systemd: Machine) -> None:
+    systemd.complaint = (
+        "Job for pods-metadata.socket failed.\n"
+        'See "systemctl status pods-metadata.socket" and "journalctl -xeu pods-metadata.socket" for details.\n'
+    )
+    with pytest.raises(HostFailure) as failed:
+        task(host, port=28118)
+    assert failed.value.message == (
+        "cannot start the metadata service: systemctl start pods-metadata.socket failed: "
+        'Job for pods-metadata.socket failed. See "systemctl status pods-metadata.socket" and '
+        '"journalctl -xeu pods-metadata.socket" for details.'
+    )
+    assert failed.value.hint == (
+        "systemctl status pods-metadata.socket and journalctl -u pods-metadata.socket say why; "
+        "ss -lntp shows whether another process has port 28118"
+    )
+    systemd.complaint = ""
+    assert told(task(host, port=28118)) == [("state", "stopped", "started", "playbook")]
 
 
 @pytest.mark.finding("trial7-F8")

@@ -172,3 +172,30 @@ def test_what_is_no_short_form_is_refused_with_its_place_and_a_cure(written: Opt
     with pytest.raises(InvalidSpec) as caught:
         spec_of(written)
     assert (caught.value.where, bool(caught.value.hint)) == (where, True)
+
+
+@pytest.mark.parametrize(
+    ("port", "reason", "several"),
+    [
+        ({"port": 80, "host_port": "8080-8090"}, "expected a whole number, found '8080-8090'", True),
+        ({"port": 80, "host_port": 0}, "0 is not a port number", True),
+        ({"port": 80}, "missing; expected a whole number", True),
+        ({"name": "http", "host_port": "any"}, "expected a whole number, found 'any'", False),
+        ({"name": "http", "host_port": 65536}, "65536 is not a port number", False),
+    ],
+)
+def test_what_may_be_in_the_place_of_a_wrong_host_port_is_told(
+    port: Options, reason: str, several: bool
+) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        spec_of(pod(ports=[port]))
+    hint = "use 1 to 65535, or auto for one that the host chooses"
+    more = "; for several in a row, give the first of them, and count" if several else ""
+    assert (caught.value.reason, caught.value.hint) == (reason, hint + more)
+
+
+def test_of_too_many_host_ports_it_is_told_what_would_do() -> None:
+    with pytest.raises(InvalidSpec, match="10 ports from 65530 are out of range") as caught:
+        spec_of(pod(ports=[{"port": 80, "host_port": 65530, "count": 10}]))
+    hint = "use a lower host port or a smaller count, or auto for ports that the host chooses"
+    assert (caught.value.where, caught.value.hint) == ("ports[0].host_port", hint)
