@@ -151,9 +151,7 @@ def replaced(bench: Bench) -> list[Row]:
         raise RuntimeError("a pod_run task has changed something else than it should")
     tasks.play(bench.work, [_our_absence(bench, 0)])
     ones, wholes, idle = ([Sample(each.ms) for each in took[turn::3]][1:] for turn in (0, 1, 2))
-    beside = [
-        [Sample(one.value - other.value) for one, other in zip(each, idle)] for each in (ones, wholes)
-    ]
+    beside = [[Sample(one.value - other.value) for one, other in zip(each, idle)] for each in (ones, wholes)]
     what, peer = "pod_run task that replaces one app of 10", "one that replaces the pod"
     return [
         Row(what, ones, peer, wholes, 0.3),

@@ -45,9 +45,7 @@ def call(host: Host, pod: Pod, entry: str, *flags: str) -> bytes:
     failure.forget(pod.dir)
     try:
         seconds = _SECONDS.get(entry) or read_outline(pod.dir).stop_timeout + _TO_END
-        done = host.programs(
-            argv, seconds=seconds, called=stage1.command(entry), forked=entry != _LEAVING
-        )
+        done = host.programs(argv, seconds=seconds, called=stage1.command(entry), forked=entry != _LEAVING)
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:
