@@ -445,6 +445,7 @@ def ask_all(askers: list[Asker], rounds: int) -> list[str]:
 
 
 @pytest.mark.kernel
+@pytest.mark.timeout(900)  # a minute of work for a machine that does nothing else
 @pytest.mark.behaviour("F1", "F4")
 @in_own_run
 def test_sixty_thousand_requests_from_fifty_pods_are_all_answered(pods: PodHost) -> None:
