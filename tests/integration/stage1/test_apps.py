@@ -125,6 +125,27 @@ def test_an_app_is_started_in_a_pod_without_any(stage: StageLab) -> None:
     assert pod.statuses() == {"late": None}
 
 
+def test_an_app_that_is_added_has_nothing_of_the_command_that_adds_it(
+    stage: StageLab, tmp_path: pathlib.Path
+) -> None:
+    """Its standard input would be the terminal of whoever calls podctl."""
+    theirs = tmp_path / "theirs"
+    theirs.write_text("of the caller")
+    look = (
+        "ls /proc/self/fd; stat -L -c %t:%T /proc/self/fd/0; grep flags /proc/self/fdinfo/0; cat; cat < /proc/self/fd/0;"
+        " echo looked; exec sleep 1000"
+    )
+    pod = running(stage, {"first": sh(look)})
+    eventually(lambda: "looked" in pod.log("first"))
+    pod.lab.add_app(pod, "late", sh(look))
+    done = pod.call("start_app", prefix=("sh", "-c", 'exec "$@" 0<>"$0" 7<"$0"', str(theirs)), name="late")
+    assert (done.status, done.err) == (0, "")
+    eventually(lambda: "looked" in pod.log("late"))
+    first, late = ([line.split(" ", 2)[2] for line in pod.log(name).splitlines()] for name in ("first", "late"))
+    assert late == first
+    assert "1:3" in late, "it is /dev/null"
+
+
 def test_an_app_that_is_added_has_what_the_first_ones_have(stage: StageLab) -> None:
     """Its root, its privileges, its limits: compared with an app of the same words that was there from the start.
 

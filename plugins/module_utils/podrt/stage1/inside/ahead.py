@@ -125,11 +125,14 @@ def _not_started(err: OSError) -> HostFailure:
 
 def _become_interpreter(channel: int) -> NoReturn:
     """Execute the interpreter, from a read-only mount: see app."""
+    from ..plan.roots import own_null
     from .enclosure import protect_interpreter  # what comes of this process needs none of it
 
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
         os.setsid()
+        # It cannot open that of the app, and what the caller has there is not for the app.
+        os.dup2(own_null(os.O_RDONLY), 0)
         syscalls.unshare(CLONE_NEWNS)
         syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
         protect_interpreter()

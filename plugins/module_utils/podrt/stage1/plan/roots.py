@@ -93,7 +93,8 @@ def open_regular(root: int, path: str) -> int:
 def open_null() -> int:
     """Open the /dev/null of this process's root to read it; -1 if another file is in its place.
 
-    A volume may be at /dev. No link is followed and only the device opened: this process is still privileged.
+    A volume may be at /dev. No link is followed and only the device opened: this process is still privileged. One that
+    is outside of the pod opens none, since it is not in the /proc of that root.
     """
     try:
         path_fd = syscalls.openat2(syscalls.AT_FDCWD, "/dev/null", os.O_PATH, syscalls.RESOLVE_NO_SYMLINKS)
@@ -109,12 +110,12 @@ def open_null() -> int:
         os.close(path_fd)
 
 
-def own_null() -> int:
-    """Open the host's /dev/null to read and write, by a mount that protects its mode and owner. Raises OSError."""
+def own_null(access: int = os.O_RDWR) -> int:
+    """Open the host's /dev/null by a mount that protects its mode and owner, to read and write. Raises OSError."""
     host = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
     tree = open_unmounted(host)
     try:
-        return os.open(f"/proc/self/fd/{tree}", os.O_RDWR | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{tree}", access | os.O_CLOEXEC)
     finally:
         os.close(tree)
         os.close(host)
