@@ -163,8 +163,16 @@ def test_bridge_joins_pods_and_goes_with_the_last_one(tmp_path: pathlib.Path) ->
     one.detach()
     with listen(here(), 9000) as server:
         assert source_seen(two.netns, server, "10.7.0.1", 9000) == two.address
+    assert bridge_locks(lab) == ["net-bridge-cni7"] * 2
     two.detach()
     assert lab.snapshot() == before
+    assert bridge_locks(lab) == []
+
+
+def bridge_locks(lab: NetLab) -> list[str]:
+    """The locks of bridges: those of the host, and those in the data directory."""
+    places = (lab.paths.host_locks, lab.paths.locks)
+    return [found.name for place in places for found in pathlib.Path(place).glob("net-bridge-*")]
 
 
 @pytest.mark.behaviour("E17")

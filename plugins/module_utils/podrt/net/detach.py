@@ -15,8 +15,7 @@ from .conf import load_confs
 from .conntrack import forget_addresses
 from .drivers.builtin import BuiltInDriver
 from .firewall import remove_rules
-from .hostlock import bridge_lock
-from .links import our_bridges, remove_idle_bridge, remove_links
+from .links import leave_bridge, our_bridges, remove_links
 from .record import forget_copies, members_of, read_copies, read_infos
 from .reservations import lease_dir, leases_of, release
 
@@ -55,8 +54,8 @@ def detach(pod: JoiningPod, *, links: bool = True) -> None:
                 _remove(member, plugin, result)
     if not copies.whole:
         for bridge in our_bridges():
-            with _collected(failed), bridge_lock(pod.paths, bridge):
-                remove_idle_bridge(bridge)
+            with _collected(failed):
+                leave_bridge(pod.paths, bridge)
         for directory in directories:
             with _collected(failed):
                 release(directory, pod.uuid)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..contexts import contextmanager
 from ..errors import HostFailure
-from .hostlock import bridge_lock
+from .hostlock import bridge_lock, forget_bridge_lock
 from .rtmsg import del_address, new_address
 from .rtsocket import OUR_BRIDGE, RouteSocket
 
@@ -50,6 +50,8 @@ def _held_by_ours(paths: Paths, bridge: str, holder: str) -> Iterator[tuple[Rout
             link = host.find(holder)
             if link is None or link.alias != OUR_BRIDGE:
                 yield host, 0, []
+                if host.find(bridge) is None:
+                    forget_bridge_lock(paths, bridge)
                 return
             yield host, link.index, [found[1:] for found in host.addresses(link.index)]
     except OSError as err:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from ..contexts import contextmanager
+from ..contexts import contextmanager, suppress
 from ..host.files import OPEN_DIR, make_dirs
 from ..host.locks import FileLock
 
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 
 def bridge_lock(paths: Paths, name: str) -> AbstractContextManager[tuple[int, ...]]:
     """The lock that is held while ports join or leave a bridge, and while its switches change."""
-    return host_lock(paths, f"net-bridge-{name}")
+    return host_lock(paths, _of_bridge(name))
+
+
+def forget_bridge_lock(paths: Paths, name: str) -> None:
+    """Remove the lock of a bridge that has gone. Raises OSError.
+
+    The caller holds it, and does nothing under it any more: others make it again, also those that wait for it now.
+    """
+    for place in (paths.host_locks, paths.locks):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{place}/{_of_bridge(name)}")
+
+
+def _of_bridge(name: str) -> str:
+    return f"net-bridge-{name}"
 
 
 def openings_lock(paths: Paths) -> AbstractContextManager[tuple[int, ...]]:

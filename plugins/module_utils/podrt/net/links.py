@@ -8,6 +8,7 @@ import _socket
 import time
 
 from ..contexts import nullcontext, suppress
+from .hostlock import bridge_lock, forget_bridge_lock
 from .place import host_if_prefix, shaper_prefix
 from .plan import has_address, not_a_bridge
 from .rtmsg import (
@@ -37,6 +38,7 @@ from .switches import ignore_routers, may_change, set_sysctl, switch_off
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..host.paths import Paths
     from .linksockets import LinkSockets
     from .steps import NetStep
 
@@ -140,23 +142,32 @@ def our_bridges() -> tuple[str, ...]:
         return tuple(link.name for link in host.links() if link.kind == "bridge" and link.alias == OUR_BRIDGE)
 
 
-def remove_idle_bridge(name: str) -> None:
+def leave_bridge(paths: Paths, name: str) -> None:
     """Remove a bridge that attach made and that no other has a port of, and gateways of VLANs that no port is in.
 
-    The caller holds the bridge's lock. Raises OSError.
+    Raises Conflict, OSError.
     """
+    with bridge_lock(paths, name):
+        if _remove_idle_bridge(name):
+            forget_bridge_lock(paths, name)
+
+
+def _remove_idle_bridge(name: str) -> bool:
+    """Remove it, as far as it is idle. Returns whether there is no such bridge now."""
     with RouteSocket() as host:
         bridge = host.find(name)
         if bridge is None:
-            return
+            return True
         ports = [link for link in host.links() if link.master == bridge.index]
         gateways = [link for link in ports if link.alias == OUR_BRIDGE]
         if bridge.alias == OUR_BRIDGE and len(gateways) == len(ports):
             host.send([del_link(each.name) for each in (*gateways, bridge)])
-        elif gateways:
+            return True
+        if gateways:
             from .vlans import remove_idle_gateways  # few bridges have any
 
             remove_idle_gateways(host, gateways, ports)
+    return False
 
 
 def _make_veth(step: MakeVeth, wires: LinkSockets) -> None:

@@ -8,7 +8,7 @@ from ...contexts import nullcontext
 from ..conntrack import forget_addresses
 from ..firewall import remove_rules
 from ..hostlock import bridge_lock, openings_lock
-from ..links import apply_step, remove_idle_bridge, remove_links
+from ..links import apply_step, leave_bridge, remove_links
 from ..plan import bridge_of, plugin_steps, result_of
 from ..reservations import LeaseRequest, lease_dir, release, reserve
 from ..result import NO_RESULT, NetResult, result_of_addresses
@@ -111,7 +111,6 @@ class BuiltInDriver:
             return_devices(member.pod.uuid, member.pod.netns, getattr(plugin.own, "known_name", ""))
         bridge = bridge_of(member.conf)
         if bridge:
-            with bridge_lock(member.pod.paths, bridge):
-                remove_idle_bridge(bridge)
+            leave_bridge(member.pod.paths, bridge)
         if plugin.ipam.type == "host-local" and not plugin.ipam_program:
             release(lease_dir(member.pod.paths, member.conf), member.pod.uuid)

@@ -72,6 +72,13 @@ def test_it_is_written_once_and_changed_in_place(stage0: Stage0Lab) -> None:
     assert told(define(stage0)[0]) == {"networks.br.mtu": ("1400", None)}
 
 
+def test_a_change_leaves_no_lock_of_a_bridge_that_is_not_there(stage0: Stage0Lab) -> None:
+    define(stage0)
+    assert define(stage0, mtu=1400)[0].changed
+    places = (stage0.paths.host_locks, stage0.paths.locks)
+    assert [found.name for place in places for found in pathlib.Path(place).glob("net-bridge-*")] == []
+
+
 def test_what_somebody_did_to_the_file_of_a_task_is_undone(stage0: Stage0Lab) -> None:
     define(stage0)
     path = net_d(stage0) / "50-br.conf"
