@@ -172,3 +172,30 @@ def test_what_is_no_short_form_is_refused_with_its_place_and_a_cure(written: Opt
     with pytest.raises(InvalidSpec) as caught:
         spec_of(written)
     assert (caught.value.where, bool(caught.value.hint)) == (where, True)
+
+
+def test_a_volume_that_a_short_form_declares_is_where_that_is_written() -> None:
+    options = Fields(
+        {
+            **pod({"mounts": ["/srv/a:/a", {"short": "data:/b"}, "pages:/c", "/srv/a:/d"]}, volumes=[PAGES]),
+            "mounts": ["/srv/a/:/e", "/srv/f:/f"],
+        },
+        "",
+    )
+    assert [volume.name for volume in pod_spec(short.spread(options)).volumes] == [
+        "pages",
+        "srv-a",
+        "data",
+        "srv-f",
+    ]
+    for written, meant in (
+        ("volumes[0].volume", "volumes[0].volume"),
+        ("volumes[1].source", "apps[0].mounts[0]"),
+        ("volumes[2].volume", "apps[0].mounts[1]"),
+        ("volumes[3].source", "mounts[1]"),
+        ("volumes[4].source", "volumes[4].source"),
+        ("volumes[data].propagation", "volumes[data].propagation"),
+        ("volumes", "volumes"),
+        ("apps[0].mounts", "apps[0].mounts"),
+    ):
+        assert short.written_at(options, written) == meant
