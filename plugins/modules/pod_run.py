@@ -170,7 +170,7 @@ pod:
           description: Its state, such as V(running) or V(exited).
           type: str
         exit_code:
-          description: Its exit status, null if it has not ended.
+          description: Its exit status, null if it has not ended. 0 if it was stopped, whatever it ended with.
           type: int
         finished_at:
           description: When it ended, in seconds since 1970, null if it has not ended.

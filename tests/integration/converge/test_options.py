@@ -106,7 +106,13 @@ def test_short_forms_are_the_pod_of_their_long_forms(host: Host) -> None:
     assert (missing["failed"], missing["error"]) == (True, "not-found")
     assert missing["msg"].startswith('there is no volume "pages"')
     assert "- stagecraft.pods.pod_volume: {name: pages}" in missing["hint"]
+    assert missing["facts"]["where"] == "apps[0].mounts[0]"
     host.task("pod_volume", name="pages")
+    absent = host.pod(app={"mounts": ["pages:/pages"]}, mounts=["pages:/all", "/nowhere:/x"])
+    assert absent["msg"].startswith("Failed to stat /nowhere")
+    assert absent["facts"]["where"] == "mounts[1]"
+    declared = host.pod(app={"mounts": ["v:/v"]}, volumes=[{"name": "v", "source": "/nowhere"}])
+    assert declared["facts"]["where"] == "volumes[0].source"
     short = {
         "app": {
             "mounts": ["pages:/pages:ro", "pages:/drafts", f"{host.machine.base}:/base"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..appc.names import ACName
-from ..errors import AppFailed, Bug, HostFailure, InvalidSpec, Unsupported, known, printable
+from ..errors import AppFailed, Bug, HostFailure, InvalidSpec, PodError, Unsupported, known, printable
 from ..fields import Fields
 from ..host.host import Host, find_paths
 from ..host.reading import read_given
@@ -92,6 +92,18 @@ class _Converged(Value):
 
 
 def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    try:
+        return _run_pod(host, options, check)
+    except PodError as err:
+        where = str(err.facts.get("where", ""))
+        if where.startswith("volumes[") and _has_short_forms(options):
+            from ..stage0.options.short import written_at
+
+            err.move(written_at(options, where))
+        raise
+
+
+def _run_pod(host: Host, options: Fields, check: bool) -> dict[str, object]:
     conduct = reading.read_conduct(options)
     name = PodName(options.text("name"), "name")
     if check:

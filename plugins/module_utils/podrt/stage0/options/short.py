@@ -29,13 +29,26 @@ _MOST_DIGITS = 5
 
 def spread(options: Fields) -> Fields:
     """Options of a pod in their long forms. Raises InvalidSpec with the place."""
+    return _spread(options)[0]
+
+
+def written_at(options: Fields, where: str) -> str:
+    """The place in the options of one in their long forms, such as volumes[1].source: the mount that declares it."""
+    name, _bracket, rest = where.partition("[")
+    number = rest.partition("]")[0]
+    if name != "volumes" or not number.isdecimal():
+        return where
+    return _spread(options)[1].places.get(int(number), where)
+
+
+def _spread(options: Fields) -> tuple[Fields, _Volumes]:
     listed = _listed(options.raw("apps"))
     mounting = [options.raw("mounts"), *(app.get("mounts") for app in listed if isinstance(app, dict))]
     volumes = _Volumes(_listed(options.raw("volumes")), _sources(mounting))
     apps = [_app(app, f"apps[{at}]", volumes) for at, app in enumerate(listed)]
     mounts = _mounts(options.raw("mounts"), "mounts", volumes)
     ports = [_port(port, f"ports[{at}]") for at, port in enumerate(_listed(options.raw("ports")))]
-    return options.replaced(apps=apps, mounts=mounts, ports=ports, volumes=volumes.forms)
+    return options.replaced(apps=apps, mounts=mounts, ports=ports, volumes=volumes.forms), volumes
 
 
 def _app(app: object, where: str, volumes: _Volumes) -> object:
@@ -63,19 +76,21 @@ def _user(text: str, group: object, where: str) -> Form:
 
 
 class _Volumes:
-    """The volumes of a pod: the declared ones, and those in short forms of mounts.
+    """The volumes of a pod: the declared ones, and those in short forms of mounts, with the places of the latter.
 
     sources: of all short forms, so that no path of the host takes the name of a named volume.
     """
 
     def __init__(self, forms: list[object], sources: Iterable[str]) -> None:
         self.forms = forms
+        # By their numbers among all.
+        self.places: dict[int, str] = {}
         self._names = {form.get("name") for form in forms if isinstance(form, dict)}
         self._reserved = {source for source in sources if not source.startswith("/")}
         self._by_source: dict[str, str] = {}
         self._short: set[str] = set()
 
-    def of_source(self, path: str) -> str:
+    def of_source(self, path: str, where: str) -> str:
         """The name of the volume for a path of the host."""
         clean = "/" + os.path.normpath(path).lstrip("/")
         if clean not in self._by_source:
@@ -83,14 +98,14 @@ class _Volumes:
             number = 2
             while name in self._names | self._reserved:
                 name, number = ACName(f"{base}-{number}"), number + 1
-            self._declare(name, {"kind": "host", "source": clean})
+            self._declare(name, {"kind": "host", "source": clean}, where)
             self._by_source[clean] = name
         return self._by_source[clean]
 
     def of_name(self, name: str, where: str, *, copy: bool) -> str:
         """The name of a declared volume, or else of one made by pod_volume. copy: whether its first mount fills it."""
         if name not in self._names:
-            self._declare(ACName(name, where), {"kind": "named", "volume": name})
+            self._declare(ACName(name, where), {"kind": "named", "volume": name}, where)
             self._short.add(name)
         for form in self.forms if not copy else ():
             if isinstance(form, dict) and form.get("name") == name:
@@ -100,8 +115,9 @@ class _Volumes:
                 form["copy"] = False
         return name
 
-    def _declare(self, name: ACName, form: Form) -> None:
+    def _declare(self, name: ACName, form: Form, where: str) -> None:
         self._names.add(name)
+        self.places[len(self.forms)] = where
         self.forms.append({"name": str(name), **form})
 
 
@@ -190,7 +206,7 @@ def _mount(element: object, where: str, volumes: _Volumes) -> object:
             f'"{source}" is not an absolute path', "a path of the host begins with /", where=where
         )
     if source.startswith("/"):
-        volume = volumes.of_source(source)
+        volume = volumes.of_source(source, where)
     else:
         volume = volumes.of_name(source, where, copy="nocopy" not in modes)
     form: Form = {"volume": volume, "target": target}

@@ -199,3 +199,30 @@ def test_of_too_many_host_ports_it_is_told_what_would_do() -> None:
         spec_of(pod(ports=[{"port": 80, "host_port": 65530, "count": 10}]))
     hint = "use a lower host port or a smaller count, or auto for ports that the host chooses"
     assert (caught.value.where, caught.value.hint) == ("ports[0].host_port", hint)
+
+
+def test_a_volume_that_a_short_form_declares_is_where_that_is_written() -> None:
+    options = Fields(
+        {
+            **pod({"mounts": ["/srv/a:/a", {"short": "data:/b"}, "pages:/c", "/srv/a:/d"]}, volumes=[PAGES]),
+            "mounts": ["/srv/a/:/e", "/srv/f:/f"],
+        },
+        "",
+    )
+    assert [volume.name for volume in pod_spec(short.spread(options)).volumes] == [
+        "pages",
+        "srv-a",
+        "data",
+        "srv-f",
+    ]
+    for written, meant in (
+        ("volumes[0].volume", "volumes[0].volume"),
+        ("volumes[1].source", "apps[0].mounts[0]"),
+        ("volumes[2].volume", "apps[0].mounts[1]"),
+        ("volumes[3].source", "mounts[1]"),
+        ("volumes[4].source", "volumes[4].source"),
+        ("volumes[data].propagation", "volumes[data].propagation"),
+        ("volumes", "volumes"),
+        ("apps[0].mounts", "apps[0].mounts"),
+    ):
+        assert short.written_at(options, written) == meant
