@@ -128,12 +128,12 @@ def test_an_app_is_started_in_a_pod_without_any(stage: StageLab) -> None:
 def test_an_app_that_is_added_has_nothing_of_the_command_that_adds_it(
     stage: StageLab, tmp_path: pathlib.Path
 ) -> None:
-    """Its standard input would be the terminal of whoever calls podctl."""
+    """Its standard input would be a terminal of the user who calls podctl."""
     theirs = tmp_path / "theirs"
     theirs.write_text("of the caller")
     look = (
-        "ls /proc/self/fd; stat -L -c %t:%T /proc/self/fd/0; grep flags /proc/self/fdinfo/0; cat; cat < /proc/self/fd/0;"
-        " echo looked; exec sleep 1000"
+        "ls /proc/self/fd; stat -L -c %t:%T /proc/self/fd/0; grep flags /proc/self/fdinfo/0; cat;"
+        " cat < /proc/self/fd/0; echo looked; exec sleep 1000"
     )
     pod = running(stage, {"first": sh(look)})
     eventually(lambda: "looked" in pod.log("first"))
@@ -141,7 +141,9 @@ def test_an_app_that_is_added_has_nothing_of_the_command_that_adds_it(
     done = pod.call("start_app", prefix=("sh", "-c", 'exec "$@" 0<>"$0" 7<"$0"', str(theirs)), name="late")
     assert (done.status, done.err) == (0, "")
     eventually(lambda: "looked" in pod.log("late"))
-    first, late = ([line.split(" ", 2)[2] for line in pod.log(name).splitlines()] for name in ("first", "late"))
+    first, late = (
+        [line.split(" ", 2)[2] for line in pod.log(name).splitlines()] for name in ("first", "late")
+    )
     assert late == first
     assert "1:3" in late, "it is /dev/null"
 
