@@ -14,7 +14,7 @@ from ..pid1 import frames
 from ..plan.roots import own_null
 from ..plan.stdio import NULL, TTY
 from . import sync
-from .app import become_app, plan_of
+from .app import become, become_app, plan_of
 from .handler import wire
 from .process import fork_in_leaf
 from .wires import AttachEnds, ChildWires
@@ -71,16 +71,19 @@ class Children:
         return [child.replace(pid=pid) for child, pid in zip(self._forked, marshal.loads(data))]
 
 
-def fork_children(wires: PodWires, go: int) -> Children:
+def fork_children(wires: PodWires, go: int, *, rehearsal: bool) -> Children:
     """Fork the children of the apps, which prepare themselves and wait for their plans. Raises OSError.
 
     An interpreter that is executed takes more than all the rest of a child. So several are forked by one process, the
-    nursery, after that: they become the children of this process, the first of its PID namespace, by its end.
+    nursery, after that: they become the children of this process, the first of its PID namespace, by its end. In a
+    rehearsal none is executed, since no program of an image is, which could see or change anything of this one.
     """
     made = [_wired(given, wires, go) for given in wires.apps]
     forked, all_wires = [child for child, _wires in made], [each for _child, each in made]
-    if not made:
-        return Children([], -1, -1)  # a sandbox, for apps that are added
+    if not made or rehearsal:  # without any it is a sandbox, for apps that are added
+        forked = [_forked(child, theirs, given.leaf) for (child, theirs), given in zip(made, wires.apps)]
+        _close_ends(all_wires)
+        return Children(forked, -1, -1)
     nursery = pids = report = -1
     if len(made) > 1:
         pids, report = os.pipe2(os.O_CLOEXEC)
@@ -97,6 +100,14 @@ def fork_children(wires: PodWires, go: int) -> Children:
     else:
         forked = [forked[0].replace(pid=pid)]
     return Children(forked, nursery, pids)
+
+
+def _forked(child: Child, theirs: ChildWires, leaf: int) -> Child:
+    """Fork a child that goes on in this interpreter."""
+    pid, born = fork_in_leaf(leaf)
+    if pid == 0:
+        become(theirs.fds, len(theirs.sockets), born=born)
+    return child.replace(pid=pid)
 
 
 def make_child(given: AppWires, wires: PodWires, go: int, ahead: Ahead) -> Child:

@@ -104,7 +104,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     sync.send(wires.sync, frames.NAMESPACES)
     protect_interpreter()
     go, gone = os.pipe2(os.O_CLOEXEC)
-    children = fork_children(wires, go)
+    children = fork_children(wires, go, rehearsal=how.rehearsal)
     if not how.executes:  # the children, for which the others wait, are on their way
         from .unexecuted import take_name  # most pods outlive their starter
 
