@@ -47,6 +47,14 @@ def main(argv: Sequence[str]) -> NoReturn:
     os._exit(status)
 
 
+def load(argv: Sequence[str]) -> None:
+    """Load what main needs to run podctl with these words, as far as that is known before it does."""
+    words = _split(argv)[1]
+    command = find_command(words)[0] if words else None
+    if command:
+        entry(command)
+
+
 def _open_standard_streams() -> None:
     """Open descriptors 0 to 2 where the caller closed them: else a file of a pod would get such a number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -85,7 +93,7 @@ def _flush() -> None:
 
 def invoke(argv: Sequence[str]) -> int:
     """Run podctl; returns its exit status."""
-    before, words = split_command(argv, (flag.name for flag in GLOBAL if flag.bare is not None))
+    before, words = _split(argv)
     if not words:
         return _without_command(before)
     if words[0] == "help":
@@ -97,6 +105,10 @@ def invoke(argv: Sequence[str]) -> int:
     if _asks_for_help(command, rest):
         return _help(command.name.split(" "))
     return _perform(command, rest)
+
+
+def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    return split_command(argv, (flag.name for flag in GLOBAL if flag.bare is not None))
 
 
 def _perform(command: Command, words: Sequence[str]) -> int:

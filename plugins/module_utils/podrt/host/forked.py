@@ -21,7 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_PODRT = __name__.rpartition(".host.")[0]
+# By its name: it is no part of what this layer knows.
+_MAIN = f"{__name__.rpartition('.host.')[0]}.cli.main"
 _RUNTIME = os.path.abspath(f"{__file__}/../../..")
 _ERRORS, _FIRST_FD = 2, 3
 _FAILED = 1
@@ -43,10 +44,15 @@ def start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, in
     """
     from .syscalls import close_range  # ctypes, which a task needs for nothing else before
 
+    words = list(argv[len(podctl_of("", "")) :])
+    __import__(_MAIN)
+    podctl = sys.modules[_MAIN]
+    podctl.load(words)  # here, since this process may call it again
     pid = os.fork()
     if pid == 0:
         try:
-            _become(list(argv[len(podctl_of("", "")) :]), env, files, close_range)
+            _become(env, files, close_range)
+            podctl.main(words)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -56,13 +62,8 @@ def start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, in
     return pid
 
 
-def _become(
-    words: Sequence[str],
-    env: Mapping[str, str],
-    files: tuple[int, int, int],
-    close_range: Callable[[int], None],
-) -> None:
-    """Be podctl. What the parent has made stays untouched, and all that it has opened is closed here."""
+def _become(env: Mapping[str, str], files: tuple[int, int, int], close_range: Callable[[int], None]) -> None:
+    """Be a process of its own. What the parent has made stays untouched, and all that it has opened is closed here."""
     os.setpgid(0, 0)
     for number in (_signal.SIGHUP, _signal.SIGTERM, _signal.SIGALRM, _signal.SIGCHLD):
         _signal.signal(number, _signal.SIG_DFL)
@@ -77,5 +78,3 @@ def _become(
     sys.stderr = os.fdopen(_ERRORS, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(env)
-    __import__(f"{_PODRT}.cli.main")
-    sys.modules[f"{_PODRT}.cli.main"].main(words)
