@@ -49,10 +49,12 @@ def pack(sources: Sequence[Source], target: str, decrypted: Decrypted) -> None:
 
 def why_unpacked(err: OSError, directory: str) -> str:
     """The message for an error of pack. directory: of the archive; the kernel tells a failed write without a path."""
-    hint = "" if err.filename else hint_for_errno(err)
-    if hint:
-        return f"files: cannot pack them in {directory} of the controller: {reason_of(err)} ({hint})"
-    return f"files: cannot read {err.filename}: {reason_of(err)}"
+    if err.filename:
+        return f"files: cannot read {err.filename}: {reason_of(err)}"
+    hint = hint_for_errno(err)
+    return f"files: cannot pack them in {directory} of the controller: {reason_of(err)}" + (
+        hint and f" ({hint})"
+    )
 
 
 class _Packing:

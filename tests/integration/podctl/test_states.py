@@ -178,3 +178,10 @@ def test_a_rehearsal_leaves_nothing_of_the_host_to_take_down(pods: PodHost, user
     assert not (place(pods, uuid, "prepared") / "subcgroup").exists()
     assert "ran" in pods.ok("run-prepared", "--net=none", uuid)
     assert (place(pods, uuid, "run") / "subcgroup").exists()
+
+
+def test_a_rehearsal_finds_that_an_app_has_too_little_memory_for_its_start(pods: PodHost) -> None:
+    uuid = pods.ok("prepare", pods.image, "--memory=64Ki", "--exec=/bin/true")
+    done = pods.podctl("rehearse", uuid)
+    assert (done.status, "the process of the app has died" in done.err) == (254, True), done.err
+    pods.ok("rm", uuid)

@@ -39,11 +39,12 @@ def check_form(request: Request) -> None:
 
 def form_of(request: Request, body: bytes) -> dict[str, bytes]:
     """The fields of a body, and of the query of its request. The first of a name counts. Raises Refusal."""
+    query = _pairs(request.query)
     if request.media == _MULTIPART:
-        fields = tuple(_parts(request.boundary.encode("latin-1"), body)) if body else ()
+        fields = (*query, *(_parts(request.boundary.encode("latin-1"), body) if body else ()))
     else:
-        fields = _pairs(body.decode("latin-1"))
-    return dict(reversed((*fields, *_pairs(request.query))))
+        fields = (*_pairs(body.decode("latin-1")), *query)
+    return dict(reversed(fields))
 
 
 def _pairs(text: str) -> tuple[Field, ...]:

@@ -30,8 +30,8 @@ _SECONDS = {
     "stop": 60.0,
     "start-app": _TO_START,
 }
-# It leaves a process behind that waits for the end of the pod.
-_LEAVING = "stop"
+# They leave processes behind: the pod, and one that waits for its end.
+_LEAVING = ("run", "stop")
 # Of the end of an app, beside the stop timeout of its pod.
 _TO_END = 60.0
 
@@ -45,7 +45,9 @@ def call(host: Host, pod: Pod, entry: str, *flags: str) -> bytes:
     failure.forget(pod.dir)
     try:
         seconds = _SECONDS.get(entry) or read_outline(pod.dir).stop_timeout + _TO_END
-        done = host.programs(argv, seconds=seconds, called=stage1.command(entry), forked=entry != _LEAVING)
+        done = host.programs(
+            argv, seconds=seconds, called=stage1.command(entry), forked=entry not in _LEAVING
+        )
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:

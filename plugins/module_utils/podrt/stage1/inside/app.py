@@ -4,8 +4,9 @@
 
 The future PID 1 forks it, and it executes the interpreter again from a read-only mount: a program of an image that
 names /proc/self/exe as its interpreter gets hold of no more than that (CVE-2019-5736). That takes time, so it happens
-while the app's root is built, and the process reads its plan afterwards. From then on it imports nothing: in the app's
-root the interpreter's library belongs to the image. The order matters throughout; each place says why.
+while the app's root is built, and the process reads its plan afterwards. A rehearsal executes nothing. From then on it
+imports nothing: in the app's root the interpreter's library belongs to the image. The order matters throughout; each
+place says why.
 
 An app with CAP_SYS_PTRACE can control every process that it sees in the pod's PID namespace. So no program of an image
 is executed in the pod before all of these processes have dropped their privileges: see ChildWires.held.
@@ -172,7 +173,7 @@ def _become(wires: ChildWires, born: bool) -> None:
     # What waits for orders returns from here only in the processes that it forks.
     number = _serve(wires, handler) if wires.waits else 1
     if number == 1:
-        _await_go(process, wires.go, misplaced)
+        _await_go(process, wires, misplaced)
     if handler:
         run_pre_start(handler, number)
     os.setsid()
@@ -225,23 +226,24 @@ def _change_directory(process: AppProcess) -> NotStarted | None:
     return None
 
 
-def _await_go(process: AppProcess, go: int, misplaced: NotStarted | None) -> None:
+def _await_go(process: AppProcess, wires: ChildWires, misplaced: NotStarted | None) -> None:
     """Wait until all processes of the pod have dropped their privileges. Raises NotStarted."""
-    signal = os.read(go, 1)
+    signal = os.read(wires.go, 1)
     if not signal:
         # To end without a word would look like an app that was executed and has failed, and so could end the pod.
         raise NotStarted("its start was given up", _SETUP_FAILED)
-    os.close(go)
+    os.close(wires.go)
     if misplaced:
         raise misplaced
     if signal == sync.REHEARSE:
-        _rehearse(process)
+        _rehearse(process, wires.exec)
 
 
-def _rehearse(process: AppProcess) -> NoReturn:
+def _rehearse(process: AppProcess, exec_fd: int) -> NoReturn:
     """Look for the app's program as its user would, unless a pre-start handler may create it."""
     if not process.pre_start:
         _find_program(process)
+    sync.send(exec_fd, frames.REHEARSED)
     os._exit(0)
 
 

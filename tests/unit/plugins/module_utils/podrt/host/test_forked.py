@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -44,7 +45,7 @@ def test_it_is_a_fork_with_nothing_of_its_parent_but_the_code() -> None:
                 "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd"))[:-1],
                 "stdin": sys.stdin.read(),
                 "leads": os.getpgid(0) == os.getpid(),
-                "term": str(signal.getsignal(signal.SIGTERM)),
+                "term": int(signal.getsignal(signal.SIGTERM)),
             }))
             print("to stderr", file=sys.stderr, flush=True)
             sys.stdout.flush()
@@ -67,7 +68,7 @@ def test_it_is_a_fork_with_nothing_of_its_parent_but_the_code() -> None:
         "fds": [0, 1, 2],
         "stdin": "given",
         "leads": True,
-        "term": "0",
+        "term": 0,
         "status": 7,
         "stderr": "to stderr\n",
         "kept": True,
@@ -83,6 +84,38 @@ def test_what_the_parent_has_yet_to_print_is_printed_once() -> None:
         """
     )
     assert found == {"once": True}
+
+
+def test_it_speaks_the_language_of_podctl_and_is_not_interrupted_as_its_parent() -> None:
+    found = outcome(
+        """
+        import _locale
+        def main(words):
+            print(json.dumps({
+                "locale": _locale.setlocale(_locale.LC_ALL),
+                "blocked": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
+            }), flush=True)
+            os._exit(0)
+        cli.main = lambda words: (cli._open_standard_streams(), main(words))
+        _locale.setlocale(_locale.LC_ALL, "C.UTF-8")
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        told = json.loads(programs.run((*PODCTL, "version"), forked=True).stdout)
+        own = sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+        print(json.dumps({**told, "own": own}))
+        """
+    )
+    assert found == {"locale": "C", "blocked": [signal.SIGUSR1], "own": [signal.SIGUSR1]}
+
+
+def test_what_writes_paths_in_another_encoding_executes_it() -> None:
+    argv = [
+        *(sys.executable, "-X", "utf8=0", "-c"),
+        BEGIN
+        + "from podrt.host.forked import is_podctl; print(sys.getfilesystemencoding(), is_podctl(PODCTL))",
+    ]
+    env = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, env=env)
+    assert done.stdout.split() == ["ascii", "False"]
 
 
 @pytest.mark.parametrize(

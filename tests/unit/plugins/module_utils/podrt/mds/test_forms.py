@@ -49,11 +49,12 @@ def test_a_form_in_parts_is_what_a_client_has_sent(content: bytes) -> None:
 
 
 @pytest.mark.behaviour("F4")
-def test_fields_of_the_query_are_behind_those_of_the_body() -> None:
+def test_fields_of_the_query_are_behind_those_of_pairs_and_before_those_in_parts() -> None:
+    """Source: Go's net/http, Request.FormValue, its order."""
     assert fields(b"", query="?content=x%20y") == {"content": b"x y"}
     assert fields(b"", PARTED, "?content=x") == {"content": b"x"}
-    for body, media in ((b"content=1", None), (FIELD + b"1" + END, PARTED)):
-        assert fields(body, media, "?content=2&uuid=3") == {"content": b"1", "uuid": b"3"}
+    for body, media, first in ((b"content=1", None, b"1"), (FIELD + b"1" + END, PARTED, b"2")):
+        assert fields(body, media, "?content=2&uuid=3") == {"content": first, "uuid": b"3"}
 
 
 @pytest.mark.parametrize(
