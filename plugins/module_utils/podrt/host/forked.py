@@ -16,11 +16,12 @@ import sys
 from _thread import _count as other_threads
 
 from ..contexts import suppress
+from . import syscalls
 from .paths import podctl_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TextIO
 
 # By its name: it is no part of what this layer knows.
@@ -46,8 +47,6 @@ def start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, in
 
     argv: see is_podctl. files: its standard files.
     """
-    from .syscalls import close_range  # ctypes, which a task needs for nothing else before
-
     words = list(argv[len(podctl_of("", "")) :])
     __import__(_MAIN)
     podctl = sys.modules[_MAIN]
@@ -58,7 +57,7 @@ def start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, in
         pid = os.fork()
         if pid == 0:
             try:
-                _become(env, files, close_range)
+                _become(env, files)
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
                 podctl.main(words)
             except BaseException:
@@ -72,7 +71,7 @@ def start(argv: Sequence[str], env: Mapping[str, str], files: tuple[int, int, in
     return pid
 
 
-def _become(env: Mapping[str, str], files: tuple[int, int, int], close_range: Callable[[int], None]) -> None:
+def _become(env: Mapping[str, str], files: tuple[int, int, int]) -> None:
     """Be a process of its own. What the parent has made stays untouched, and all that it has opened is closed here."""
     os.setpgid(0, 0)
     for number in (_signal.SIGHUP, _signal.SIGTERM, _signal.SIGALRM, _signal.SIGCHLD):
@@ -82,7 +81,7 @@ def _become(env: Mapping[str, str], files: tuple[int, int, int], close_range: Ca
     sys.excepthook, sys.unraisablehook = sys.__excepthook__, sys.__unraisablehook__
     for number, fd in enumerate(files):
         os.dup2(fd, number)
-    close_range(_FIRST_FD)
+    syscalls.close_range(_FIRST_FD)
     # Those of the parent may hold what it has yet to print, so they are kept. podctl opens them by the descriptors.
     _OF_PARENT.extend((sys.stdin, sys.stdout, sys.stderr))
     sys.stdin = sys.stdout = None

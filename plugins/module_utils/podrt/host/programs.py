@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that starts a program: nft, gpg's helpers, CNI plugins, systemctl, podctl itself, which is forked.
+"""The only place that starts a program: nft, gpg's helpers, CNI plugins, systemctl, podctl itself (see forked).
 
 posix_spawn instead of subprocess: the module subprocess costs 11 ms at the start of an interpreter.
 """

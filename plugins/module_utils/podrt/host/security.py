@@ -19,9 +19,13 @@ def labels_of(pid: int) -> tuple[str, str]:
     """The AppArmor profile of a process with its mode, and its SELinux label; "" each where the kernel has none."""
     if os.path.exists(_CONTEXT):
         return "", _attribute(pid, "current")
-    if kernel_text_or(_ENABLED, "N").strip() != "Y":
+    if not _has_apparmor():
         return "", ""
     return _attribute(pid, "apparmor/current") or _attribute(pid, "current"), ""
+
+
+def _has_apparmor() -> bool:
+    return kernel_text_or(_ENABLED, "N").strip() == "Y"
 
 
 def _attribute(pid: int, name: str) -> str:
@@ -34,7 +38,7 @@ def _attribute(pid: int, name: str) -> str:
 
 def why_no_profile(profile: str) -> str:
     """The reason why no program can run under an AppArmor profile, "" if one can, or nothing is known of that."""
-    if kernel_text_or(_ENABLED, "N").strip() != "Y":
+    if not _has_apparmor():
         return "this host has no AppArmor"
     if profile == "unconfined" or profile.startswith(_SPECIAL[0]) or _SPECIAL[1] in profile:
         return ""

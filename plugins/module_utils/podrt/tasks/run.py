@@ -262,7 +262,7 @@ def _several_images(host: Host, options: Fields, check: bool) -> dict[str, objec
     if not (check or absent):
         return pod_images(options, lambda one: _begun(host, one))
     also = _stored_ids(host, options) if absent else ()
-    return pod_images(options, lambda one: OneImage(lambda: _attempted(host, one, check, also)))
+    return pod_images(options, lambda one: OneImage(_attempt(lambda: _one_image(host, one, check, also))))
 
 
 def _stored_ids(host: Host, options: Fields) -> tuple[ImageID, ...]:
@@ -281,7 +281,7 @@ def _begun(host: Host, options: Fields) -> OneImage:
     from .images import OneImage
 
     if options.boolean("force", False):
-        return OneImage(lambda: _attempted(host, options, check=False), has_work=True)
+        return OneImage(_attempt(lambda: _one_image(host, options, check=False)), has_work=True)
     try:
         wanted = _image_plan(host, options)
         first = next(wanted, None)
@@ -290,9 +290,9 @@ def _begun(host: Host, options: Fields) -> OneImage:
         return OneImage(lambda: failed)
     if isinstance(first, (images.FetchImage, images.RenderTree)):
         begun = _Begun(wanted, first)
-        return OneImage(lambda: _attempted(host, options, check=False, begun=begun), has_work=True)
+        return OneImage(_attempt(lambda: _one_image(host, options, check=False, begun=begun)), has_work=True)
     current = options.replaced(pull="new") if options.text("pull", "") == "update" else options
-    return OneImage(lambda: _attempted(host, current, check=False))
+    return OneImage(_attempt(lambda: _one_image(host, current, check=False)))
 
 
 class _Begun(Value):
@@ -302,17 +302,16 @@ class _Begun(Value):
     first: Change
 
 
-def _attempted(
-    host: Host,
-    options: Fields,
-    check: bool,
-    also: tuple[ImageID, ...] = (),
-    begun: _Begun | None = None,
-) -> dict[str, object]:
-    try:
-        return _one_image(host, options, check, also, begun)
-    except Exception as err:
-        return failure(err)
+def _attempt(run: Callable[[], dict[str, object]]) -> Callable[[], dict[str, object]]:
+    """The same with the result of a failure in place of its exception."""
+
+    def attempt() -> dict[str, object]:
+        try:
+            return run()
+        except Exception as err:
+            return failure(err)
+
+    return attempt
 
 
 def _one_image(

@@ -30,12 +30,12 @@ def rehearse(records: Sequence[AppRecord], channel: int, go: int) -> NoReturn:
         message = sync.receive(record["exec"])
         if message and message[0] == frames.FORKED:
             message = sync.receive(record["exec"])
-        if message and message[0] == frames.FAILED:
-            raise sync.error_of(message)
-        if message and message[0] == frames.NOT_EXECUTED:
-            raise not_started(record["name"], number, str(message[1]), str(message[2]))
         if not message:
             raise sync.app_has_died()
+        if message[0] == frames.FAILED:
+            raise sync.error_of(message)
+        if message[0] == frames.NOT_EXECUTED:
+            raise not_started(record["name"], number, str(message[1]), str(message[2]))
     sync.send(channel, frames.REHEARSED)
     os._exit(0)
 
