@@ -128,10 +128,10 @@ class PodHost:
         assert done.status == 0, f"{words}: {done.status}\n{done.out}\n{done.err}"
         return done.out.rstrip("\n")
 
-    def sandbox(self, *flags: str) -> str:
+    def sandbox(self, *flags: str, net: str = "none") -> str:
         """Run a pod without apps; returns its UUID. Not by ok: the first process keeps the output of its starter."""
         file = self.base / "uuid"
-        done = self.podctl("app", "sandbox", "--detach", "--net=none", f"--uuid-file-save={file}", *flags)
+        done = self.podctl("app", "sandbox", "--detach", f"--net={net}", f"--uuid-file-save={file}", *flags)
         assert done.status == 0, done.err
         return file.read_text()
 

@@ -8,10 +8,12 @@ import json
 import os
 import pathlib
 import re
+import socket
 from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import in_own_network
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
     PodHost,
     cgroups_of,
@@ -48,6 +50,64 @@ def test_the_commands_are_there_only_where_the_variable_says_so(
         assert "app sandbox" not in pods.ok("help")
         done = pods.podctl("app", "list", "x")
         assert (done.status, 'unknown command "app"' in done.err) == (254, True)
+
+
+@pytest.mark.behaviour("A8")
+@in_own_network
+def test_a_sandbox_forwards_ports_to_the_apps_that_come(pods: PodHost) -> None:
+    port = "--port=web:tcp:8080:127.0.0.1:9080"
+    uuid = pods.sandbox(port, "--user-label=of=lab", "--user-annotation=note=two=three", net="default")
+    manifest = json.loads(pods.ok("cat-manifest", uuid))
+    assert (manifest["userLabels"], manifest["userAnnotations"]) == ({"of": "lab"}, {"note": "two=three"})
+    (exposed,) = manifest["ports"]
+    assert (exposed["name"], exposed["hostPort"], exposed["hostIP"]) == ("web", 9080, "127.0.0.1")
+    pods.ok("fetch", pods.image)
+    serves = "while true; do echo served | nc -l -p 8080; done"
+    pods.ok("app", "add", uuid, pods.image, "--name=web", "--exec=/bin/sh", "--", "-c", serves)
+    pods.ok("app", "start", uuid, "--app=web")
+    eventually(lambda: answer(("127.0.0.1", 9080)) == b"served\n")
+    done = pods.podctl("app", "sandbox", "--net=default", port)
+    assert (done.status, "127.0.0.1:9080" in done.err) == (254, True), done.err
+    pods.ok("stop", "--force", uuid)
+    pods.wait(uuid)
+    pods.ok("gc", "--grace-period=0s")
+    assert answer(("127.0.0.1", 9080)) == b""
+
+
+def answer(address: tuple[str, int]) -> bytes:
+    """What a server says, b"" without one."""
+    try:
+        with socket.create_connection(address, 2) as connection:
+            return connection.recv(100)
+    except OSError:
+        return b""
+
+
+@pytest.mark.behaviour("A8", "D21")
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--port=web:8080"], "--port invalid format"),
+        (["--port=web:icmp:80:0.0.0.0:80"], 'invalid protocol "icmp"'),
+        (["--port=web:tcp:80:any:80"], 'could not parse IP "any"'),
+        (["--port=web:tcp:80:0.0.0.0:65536"], "65536 is not a port number"),
+        (["--port=a:tcp:80:0.0.0.0:80", "--port=b:tcp:81:127.0.0.1:80"], "already mapped to pod port a"),
+        (["--net=host", "--port=web:tcp:80:0.0.0.0:80"], "--port flag does not work with 'host' networking"),
+        (["--stage1-name=fly"], "only the stage1 native changes the apps of a running pod"),
+        (["--stage1-name=fly", "--stage1-path=/x"], "flags --stage1-path and --stage1-name are mutually exclusive"),
+    ],
+)
+def test_a_sandbox_is_refused(pods: PodHost, flags: list[str], said: str) -> None:
+    done = pods.podctl("app", "sandbox", *flags)
+    assert (done.status, said in done.err) == (254, True), done.err
+    assert not pods.uuids()
+
+
+@pytest.mark.behaviour("A8", "D21")
+def test_a_sandbox_has_the_stage1_that_rkt_named(pods: PodHost) -> None:
+    uuid = pods.sandbox("--stage1-name=coreos.com/rkt/stage1-coreos:1.30.0")
+    assert states(pods, uuid) == []
+    pods.ok("stop", "--force", uuid)
 
 
 @pytest.mark.behaviour("A8", "C1", "D25")

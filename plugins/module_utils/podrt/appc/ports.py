@@ -14,6 +14,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 ANY_V4, ANY_V6 = "0.0.0.0", "::"
 _NUMBERS = range(1, 65536)
 _MOST_DIGITS = 5
+_POD_PORT = "podPort"
 # What a host port that the host chooses is called, and those that it chooses of: below those of clients and clusters.
 AUTO = "auto"
 AUTO_PORTS = range(20000, 30000)
@@ -67,7 +68,7 @@ class ExposedPort(Value):
     """A host port that is forwarded to the app port of that name. host_ip None: every address.
 
     port: the target by number, which no app needs to name, with its protocol, and count of them from both numbers
-    upwards; appc had only names. None: that of the app's port. auto: the host chooses host_port, which is 0 until then.
+    upwards; read from appc's podPort, too. None: that of the app's port. auto: the host chooses host_port, which is 0 until then.
     """
 
     name: ACName
@@ -97,6 +98,8 @@ class ExposedPort(Value):
     @classmethod
     def of(cls, fields: Fields) -> ExposedPort:
         """Read an exposed port. Raises InvalidSpec with the place."""
+        if fields.has(_POD_PORT):
+            return cls._direct(fields)
         port, count = fields.optional_integer("port"), fields.integer("count", 1)
         protocol = fields.text("protocol", cls.protocol)
         if port is None:
@@ -112,6 +115,14 @@ class ExposedPort(Value):
         host_port, host_ip = _host_port(fields), fields.optional_text("hostIP")
         auto = not host_port or fields.boolean("auto", False)
         return fields.made(cls, name, host_port or 0, host_ip, port, protocol, count, auto)
+
+    @classmethod
+    def _direct(cls, fields: Fields) -> ExposedPort:
+        """Read one whose port of the pod is part of it, as those of rkt's sandboxes."""
+        target = Port.of(fields.within(_POD_PORT))
+        host_port, host_ip = _host_port(fields), fields.optional_text("hostIP")
+        to = target.port, target.protocol, target.count
+        return fields.made(cls, _name_of(fields), host_port or 0, host_ip, *to, not host_port)
 
     def to_json(self) -> dict[str, object]:
         """The appc object, with the target by number."""

@@ -13,7 +13,7 @@ from ..errors import InvalidSpec
 from ..image.policy import FetchPolicy
 from ..image.reference import LocalFile, parse_reference
 from ..net.requests import parse_requests
-from ..pod.runspec import MDS_WITHOUT_NETWORK
+from ..pod.runspec import CONTINUE, MDS_WITHOUT_NETWORK
 from ..stage0.options import parsers, reading, texts
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options
@@ -65,6 +65,21 @@ def pod_spec(words: Words, around: CallerInputs) -> PodSpec:
         inherited=values.valid_variables(around.environ) if options.on("inherit-env") else (),
         env_file=files,
     )
+
+
+def sandbox_spec(options: FlagValues) -> PodSpec:
+    """The pod without apps that a command line describes; its ports lead to numbers. Raises InvalidSpec, Unsupported."""
+    _check_stage1(options)
+    _check_networks(options)
+    rows = tuple(row for row in (*POD, *FETCH) if row.name != "ports")
+    try:
+        spec = reading.pod_spec(Options(_said(rows, options), "", rows))
+        return spec.replace(
+            run=spec.run.replace(exit_policy=CONTINUE),
+            ports=tuple(map(values.parse_sandbox_port, options.all("port"))),
+        )
+    except InvalidSpec as err:
+        raise in_flags(err) from err
 
 
 def _said(rows: Iterable[Option], options: FlagValues) -> dict[str, object]:

@@ -1,14 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values that only command lines have: variables of the caller, annotations, and those of enter. Pure."""
+"""Values that only command lines have: variables of the caller, annotations, ports of sandboxes, and those of enter.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 import os
 
 from ..appc.app import check_environment, check_gids
-from ..appc.names import ACIdentifier
+from ..appc.names import ACIdentifier, ACName
+from ..appc.ports import AUTO, PROTOCOLS, ExposedPort, check_address
 from ..errors import InvalidSpec
+from ..host.reading import decimal
 from ..stage0.options import texts
 from .flags import is_text
 
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..stage0.spec import Pairs
+
+_PARTS_OF_PORT = 4
 
 
 def parse_variable(text: str) -> tuple[str, str]:
@@ -50,6 +57,37 @@ def parse_annotation(text: str) -> tuple[str, str]:
         return ACIdentifier(key), value
     except InvalidSpec as err:
         raise InvalidSpec("invalid format of --annotation flag", "write an identifier, = and a text") from err
+
+
+def parse_sandbox_port(text: str) -> ExposedPort:
+    """--port NAME:PROTOCOL:PODPORT:HOSTIP:HOSTPORT of a pod without apps. Raises InvalidSpec with rkt's words."""
+    parts = text.split(":", 3)
+    address, _colon, host_port = parts[-1].rpartition(":")
+    if len(parts) != _PARTS_OF_PORT or not address:
+        raise InvalidSpec("--port invalid format", "write NAME:PROTOCOL:PODPORT:HOSTIP:HOSTPORT")
+    name, protocol, port, _rest = parts
+    if protocol not in PROTOCOLS:
+        raise InvalidSpec(f'invalid protocol "{protocol}"', "use tcp, udp or sctp")
+    host_ip = address.strip("[]")
+    try:
+        check_address(host_ip, "")
+    except InvalidSpec as err:
+        raise InvalidSpec(f'could not parse IP "{host_ip}"', err.hint) from err
+    return ExposedPort(
+        ACName(name),
+        0 if host_port == AUTO else _port_number(host_port),
+        host_ip,
+        _port_number(port),
+        protocol,
+        auto=host_port == AUTO,
+    )
+
+
+def _port_number(text: str) -> int:
+    number = decimal(text)
+    if number is None:
+        raise InvalidSpec(f'"{text}" is not a valid port number', "use 1 to 65535")
+    return number
 
 
 def parse_gids(text: str) -> tuple[int, ...]:

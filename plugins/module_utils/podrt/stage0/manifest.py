@@ -122,7 +122,7 @@ def build_manifest(
         warnings += few(said) + few(_not_applied(app, spec.run)) + _ruling_the_host(app, spec.run)
     warnings += few(_not_applied_of(spec.isolators, "the pod", spec.run))
     ports = _exposed(spec, apps)
-    _check_ports(ports, apps)
+    check_exposed(ports, apps)
     manifest = PodManifest(
         apps=tuple(apps),
         volumes=tuple(volumes),
@@ -444,7 +444,7 @@ def _exposed(spec: PodSpec, apps: Sequence[RuntimeApp]) -> tuple[ExposedPort, ..
     return tuple(found)
 
 
-def _check_ports(ports: Sequence[ExposedPort], apps: Sequence[RuntimeApp]) -> None:
+def check_exposed(ports: Sequence[ExposedPort], apps: Sequence[RuntimeApp]) -> None:
     """Check that every forwarded port is one port of one app and no host port is taken twice. Source: behaviours C4."""
     taken: dict[tuple[str, int], list[tuple[str | None, str]]] = {}
     for index, exposed in enumerate(ports):

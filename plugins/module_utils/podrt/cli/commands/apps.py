@@ -10,20 +10,21 @@ from ...appc.labels import Labels
 from ...appc.pod import PodManifest
 from ...errors import Conflict, InvalidSpec
 from ...pod import documents
-from ...pod.runspec import CONTINUE, RunSpec
+from ...pod.runspec import NATIVE
 from ...stage0 import apps
 from ...stage0.images import isolators_policy
-from ...stage0.manifest import BeyondDefaults, Preparation, build_manifest
+from ...stage0.manifest import BeyondDefaults, Preparation, build_manifest, check_exposed
 from ...stage0.operations import ensure_new_pod
-from ...stage0.spec import PodSpec
+from ...stage0.options.texts import pairs
+from ...stage0.preflight import check_ports, warnings_of_ports
 from ..appflags import MNT_VOLUME
 from ..flags import Given, UsageError, Words
-from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, run_spec
+from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, sandbox_spec
 from ..plans import carry_out, ensure_image
 from ..podargs import resolve
 from ..running import check_service, run_pod
 from .app_entries import check_mutable
-from .run import read_file, uuid_saver
+from .run import read_file, stage1_of, uuid_saver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ...appc.volumes import Volume
     from ...pod.lifecycle import Pod
     from ...stage0.change import Plan
+    from ...stage0.spec import PodSpec
     from ...store.index import StoredImage
     from ..call import Call
     from ..flags import AppWords
@@ -39,14 +41,10 @@ if TYPE_CHECKING:
 
 def sandbox(call: Call) -> int:
     """Run a pod without apps until it is stopped; returns its exit status."""
-    spec = PodSpec((), run=run_spec(call.options, RunSpec(exit_policy=CONTINUE))).settled(call.host.paths)
-    manifest = PodManifest((), annotations=Labels(((documents.MUTABLE, "true"),)))
+    spec = sandbox_spec(call.options).settled(call.host.paths)
     check_service(call, spec.run)
     made: list[Pod] = []
-    plan = ensure_new_pod(
-        Preparation(manifest, spec.run, ()), spec.run.name, uuid_saver(call), made.append, runs=True
-    )
-    carry_out(call, plan)
+    carry_out(call, _without_apps(call, spec, made.append))
     (pod,) = made
     try:
         pod.move("run", synced=False)  # nor are its files
@@ -54,6 +52,31 @@ def sandbox(call: Call) -> int:
         pod.discard()
         raise
     return run_pod(call, pod, detach=call.options.on("detach"))
+
+
+def _without_apps(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None]) -> Plan[None]:
+    """Plan: there is a new pod without apps."""
+    stage1 = yield from stage1_of(call, spec)
+    if stage1 is not None and stage1.recorded != NATIVE:
+        raise InvalidSpec(
+            "only the stage1 native changes the apps of a running pod",
+            "say --stage1-name=native, or run the apps together with podctl run",
+        )
+    check_exposed(spec.ports, ())
+    given = call.options
+    manifest = PodManifest(
+        (),
+        annotations=Labels(((documents.MUTABLE, "true"),)),
+        ports=spec.ports,
+        user_annotations=tuple(pairs(given.all("user-annotation")).items()),
+        user_labels=tuple(pairs(given.all("user-label")).items()),
+    )
+    check_ports(call.host, manifest)
+    for warning in warnings_of_ports(call.host, manifest, spec.run):
+        call.say(warning)
+    yield from ensure_new_pod(
+        Preparation(manifest, spec.run, ()), spec.run.name, uuid_saver(call), hand_over, runs=True
+    )
 
 
 def add(call: Call) -> int:

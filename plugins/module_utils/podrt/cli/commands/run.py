@@ -85,14 +85,8 @@ def _prepared(call: Call, *, runs: bool) -> Pod | None:
 
 def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: bool) -> Plan[None]:
     """Plan: the images are in the store, and there is a new pod of them."""
-    stage1 = None
-    if spec.stage1.asked or configures_stage1(call.host.paths):
-        from ...stage0.stage1_images import ensure_stage1
-
-        policed = spec.replace(policy=policy_of_stage1(spec.policy, call.options))
-        stage1 = yield from ensure_stage1(
-            call.host, policed, lambda reference, policy: ensure_image(call, reference, policy)
-        )
+    stage1 = yield from stage1_of(call, spec)
+    if stage1 is not None:
         spec = stage1.recorded_in(spec)
     if call.options.has("pod-manifest"):
         from ..pod_manifest import read_preparation
@@ -115,6 +109,20 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
         for warning in () if call.options.on("quiet") else warnings:
             call.say(warning)
     yield from ensure_new_pod(wanted, spec.run.name, uuid_saver(call), hand_over, runs=runs)
+
+
+def stage1_of(call: Call, spec: PodSpec) -> Plan[FoundStage1 | None]:
+    """Plan: the stage1 of a pod is at hand, where the command line or the host's configuration names one."""
+    if not spec.stage1.asked and not configures_stage1(call.host.paths):
+        return None
+    from ...stage0.stage1_images import ensure_stage1
+
+    policed = spec.replace(policy=policy_of_stage1(spec.policy, call.options))
+    return (
+        yield from ensure_stage1(
+            call.host, policed, lambda reference, policy: ensure_image(call, reference, policy)
+        )
+    )
 
 
 def _with_stage1(stage1: FoundStage1, wanted: Preparation, spec: PodSpec) -> Preparation:

@@ -509,6 +509,22 @@ def test_a_pod_manifest_survives_json() -> None:
     assert PodManifest.from_json(parse_json(canonical_json(manifest.to_json()), "pod")) == manifest
 
 
+@pytest.mark.behaviour("C1")
+def test_a_host_port_may_bring_its_port_of_the_pod() -> None:
+    port = {"name": "web", "protocol": "udp", "port": 8080, "count": 2}
+    exposed = {"name": "web", "hostPort": 80, "hostIP": "127.0.0.1", "podPort": port}
+    found = ExposedPort.of(Fields(exposed, "ports[0]"))
+    assert found == ExposedPort(ACName("web"), 80, "127.0.0.1", 8080, "udp", 2)
+    assert ExposedPort.of(Fields(found.to_json(), "ports[0]")) == found
+    for wrong, where in ({"port": 0}, "podPort.port"), ({"protocol": "x"}, "podPort.protocol"), ({"name": 1}, "podPort.name"):
+        with pytest.raises(InvalidSpec) as caught:
+            ExposedPort.of(Fields({**exposed, "podPort": {**port, **wrong}}, "ports[0]"))
+        assert caught.value.where == f"ports[0].{where}"
+    with pytest.raises(InvalidSpec) as caught:
+        ExposedPort.of(Fields({**exposed, "podPort": 8080}, "ports[0]"))
+    assert caught.value.where == "ports[0].podPort"
+
+
 @pytest.mark.behaviour("A19", "C5")
 def test_a_pod_names_apps_and_volumes_once() -> None:
     app = RuntimeApp(ACName("web"), RuntimeImage(ID))
