@@ -193,6 +193,8 @@ def test_an_app_that_does_not_run_after_a_crash_is_started_by_the_next_task(host
     [
         ({"exec": "/nope"}, "apps[1].exec", "/nope"),
         ({"cpuset_cpus": "4095"}, "apps[1].cpuset_cpus", "no processor 4095"),
+        ({"device_read_bps": {"/dev/nodisk": "1M"}}, "apps[1].device_read_bps./dev/nodisk", "No such file"),
+        ({"device_write_iops": {"/dev/null": 9}}, "apps[1].device_write_iops./dev/null", "no block device"),
         ({"mounts": ["file:/tmp"]}, "apps[1].mounts", "is a directory in the"),
     ],
 )
@@ -212,6 +214,15 @@ def test_check_mode_says_what_a_changed_app_lacks_and_where(
     assert own(first) == before
 
 
+def test_check_mode_knows_the_disks_of_a_pod_that_is_not_there_yet(host: Host) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    limited = app(host, "web", device_read_bps={"/dev/nodisk": "1M"})
+    for check in (True, False):
+        done = pod(host, limited, check=check)
+        assert done.get("failed"), done
+        assert done["msg"].startswith("apps[0].device_read_bps./dev/nodisk: "), done["msg"]
+
+
 @pytest.mark.finding("trial6-3")
 def test_check_mode_knows_which_sysctls_there_are(host: Host) -> None:
     of_interface = {"net.ipv4.conf.nodev.forwarding": "1"}
@@ -221,6 +232,24 @@ def test_check_mode_knows_which_sysctls_there_are(host: Host) -> None:
     done = pod(host, app(host, "web"), check=True, sysctls=named, networks=["none"])
     assert done.get("failed"), done
     assert done["msg"].startswith("sysctls.net.ipv4.no_such: "), done["msg"]
+
+
+@pytest.mark.finding("trial6-3")
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("net.core.somaxconn", "many", "0x200"),
+        ("net.ipv4.tcp_rmem", "4096 some 8192", "4096\t8192 16384"),
+        ("net.ipv4.ip_forward", "", "1"),
+    ],
+)
+def test_check_mode_knows_which_sysctls_hold_numbers(host: Host, name: str, wrong: str, right: str) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    for check in (True, False):
+        done = pod(host, app(host, "web"), check=check, sysctls={name: wrong}, networks=["none"])
+        assert done.get("failed"), done
+        assert done["msg"].startswith(f'sysctls.{name}: "{wrong}" is no value of the sysctl'), done["msg"]
+    settled(pod(host, app(host, "web"), sysctls={name: right}, networks=["none"]), 1)
 
 
 @pytest.mark.finding("trial6-2")

@@ -94,7 +94,10 @@ def answer(address: tuple[str, int]) -> bytes:
         (["--port=a:tcp:80:0.0.0.0:80", "--port=b:tcp:81:127.0.0.1:80"], "already mapped to pod port a"),
         (["--net=host", "--port=web:tcp:80:0.0.0.0:80"], "--port flag does not work with 'host' networking"),
         (["--stage1-name=fly"], "only the stage1 native changes the apps of a running pod"),
-        (["--stage1-name=fly", "--stage1-path=/x"], "flags --stage1-path and --stage1-name are mutually exclusive"),
+        (
+            ["--stage1-name=fly", "--stage1-path=/x"],
+            "flags --stage1-path and --stage1-name are mutually exclusive",
+        ),
     ],
 )
 def test_a_sandbox_is_refused(pods: PodHost, flags: list[str], said: str) -> None:

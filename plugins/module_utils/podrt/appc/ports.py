@@ -68,7 +68,8 @@ class ExposedPort(Value):
     """A host port that is forwarded to the app port of that name. host_ip None: every address.
 
     port: the target by number, which no app needs to name, with its protocol, and count of them from both numbers
-    upwards; read from appc's podPort, too. None: that of the app's port. auto: the host chooses host_port, which is 0 until then.
+    upwards; read from appc's podPort, too. None: that of the app's port. auto: the host chooses host_port, which is 0
+    until then.
     """
 
     name: ACName

@@ -68,7 +68,7 @@ def pod_spec(words: Words, around: CallerInputs) -> PodSpec:
 
 
 def sandbox_spec(options: FlagValues) -> PodSpec:
-    """The pod without apps that a command line describes; its ports lead to numbers. Raises InvalidSpec, Unsupported."""
+    """The pod without apps that a command line describes; its ports lead to numbers. Raises InvalidSpec."""
     _check_stage1(options)
     _check_networks(options)
     rows = tuple(row for row in (*POD, *FETCH) if row.name != "ports")

@@ -17,6 +17,7 @@ from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
 from ..host.reading import WORD, read_bytes, read_text, read_text_or
 from ..pod import documents, lookup
 from ..pod.lifecycle import create, open_pod
+from ..pod.limits import names_disks
 from ..pod.runspec import TIMEZONE
 from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
@@ -100,8 +101,8 @@ def notes_of_preparation(pod: PodDir) -> tuple[str, ...]:
 
 
 def check_sources(host: Host, manifest: PodManifest) -> None:
-    """Raise unless the host has what the apps name: the sources of volumes that they mount, profiles, time zones,
-    processors, sysctls.
+    """Raise unless the host has what the apps name: the sources of volumes that they mount, disks, profiles, time
+    zones, processors, sysctls.
 
     Source: behaviours A30.
     """
@@ -113,6 +114,10 @@ def check_sources(host: Host, manifest: PodManifest) -> None:
         from ..pod.disks import check_cpusets
 
         check_cpusets(manifest)
+    if names_disks(manifest):
+        from ..pod.disks import find_disks
+
+        find_disks(manifest)
     for sysctl in (each for each in manifest.isolators if isinstance(each, Sysctl)):
         from ..pod.sysctls import check_known
 

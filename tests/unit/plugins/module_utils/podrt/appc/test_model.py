@@ -516,7 +516,11 @@ def test_a_host_port_may_bring_its_port_of_the_pod() -> None:
     found = ExposedPort.of(Fields(exposed, "ports[0]"))
     assert found == ExposedPort(ACName("web"), 80, "127.0.0.1", 8080, "udp", 2)
     assert ExposedPort.of(Fields(found.to_json(), "ports[0]")) == found
-    for wrong, where in ({"port": 0}, "podPort.port"), ({"protocol": "x"}, "podPort.protocol"), ({"name": 1}, "podPort.name"):
+    for wrong, where in (
+        ({"port": 0}, "podPort.port"),
+        ({"protocol": "x"}, "podPort.protocol"),
+        ({"name": 1}, "podPort.name"),
+    ):
         with pytest.raises(InvalidSpec) as caught:
             ExposedPort.of(Fields({**exposed, "podPort": {**port, **wrong}}, "ports[0]"))
         assert caught.value.where == f"ports[0].{where}"
