@@ -132,6 +132,37 @@ pods:
         root:
           description: The user of the host that is root in it, 0 unless the pod has O(stagecraft.pods.pod_run#module:private_users=true).
           type: int
+        uid_map:
+          description: The map of its users, rows of the first ID inside, the first ID on the host, and how many.
+          type: list
+          elements: list
+          sample: [[0, 1000000, 65536]]
+        gid_map:
+          description: The same of its groups.
+          type: list
+          elements: list
+          sample: [[0, 1000000, 65536]]
+        oom_score_adj:
+          description: Its OOM score adjustment.
+          type: int
+        mounts:
+          description:
+            - What is mounted in it, beginning with its root. Without what is beneath C(/proc), C(/sys) and C(/dev).
+          type: list
+          elements: dict
+          contains:
+            path:
+              description: The path in the app.
+              type: str
+              sample: /data
+            type:
+              description: The type of its file system.
+              type: str
+              sample: ext4
+            options:
+              description: The options of the mount, such as V(ro), V(nosuid) and V(nodev).
+              type: list
+              elements: str
         apparmor:
           description: The AppArmor profile that it is under, with its mode. Empty where the kernel has no AppArmor.
           type: str

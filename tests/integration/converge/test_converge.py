@@ -45,11 +45,21 @@ def test_the_second_run_changes_nothing(host: Host) -> None:
     assert again["pod"]["state"] == "running"
 
 
-def test_info_has_what_the_kernel_applied(host: Host) -> None:
-    host.pod(private_users=True, pids_limit=300)
+def test_info_has_what_the_kernel_applied(host: Host, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "given").mkdir()
+    volumes = [{"name": "data", "source": str(tmp_path / "given"), "read_only": True}]
+    app = {"mounts": mounts("data"), "tmpfs": [{"target": "/run", "size": "1M"}], "oom_score_adj": 300}
+    done = host.pod(private_users=True, pids_limit=300, volumes=volumes, app=app)
+    assert not done.get("failed"), done
     (pod,) = host.task("pod_info", gather=["pods"])["pods"]
     (rights,) = pod["rights"]
     assert rights["root"] >= 0x80000
+    assert rights["uid_map"] == rights["gid_map"] == [[0, rights["root"], 65536]]
+    assert rights["oom_score_adj"] == 300
+    seen = {mount["path"]: (mount["type"], "ro" in mount["options"]) for mount in rights["mounts"]}
+    assert seen["/"][0] == "overlay" and seen["/data"][1]
+    assert seen["/run"] == ("tmpfs", False)
+    assert not [path for path in seen if path.startswith(("/proc", "/sys", "/dev"))]
     assert rights["pid"] > pod["pid"]
     assert rights["seccomp"]
     # Where a kernel has a module, an app without a label of its own has that of its starter: see stage1/test_labels.

@@ -50,54 +50,93 @@ def listed() -> dict[str, list[str]]:
     return {right.strip(): value.split() for right, value in rows}
 
 
-@pytest.mark.parametrize(
-    ("file", "left_out", "said"),
-    [
-        pytest.param(
-            "stage1/inside/rights.py",
-            "    bound_capabilities(bounding, permitted)\n",
-            "it has CAP_DAC_READ_SEARCH",
-            id="capabilities",
-        ),
-        pytest.param(
-            "stage1/inside/process.py",
-            "        syscalls.load_seccomp(filtered)\n",
-            "it has no system call filter",
-            id="filter",
-        ),
-        pytest.param(
-            "stage1/inside/rights.py",
-            "        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)\n",
-            "it may gain privileges by set-user-ID programs",
-            id="no-new-privileges",
-        ),
-        pytest.param(
-            "stage1/inside/process.py",
-            "        syscalls.setns(users, CLONE_NEWUSER)\n",
-            "its root is user 0",
-            id="users",
-        ),
-    ],
-)
-def test_a_restriction_that_is_not_applied_ends_the_start(
-    stage: StageLab, tmp_path: pathlib.Path, file: str, left_out: str, said: str
-) -> None:
-    runtime = tmp_path / "failing"
-    shutil.copytree(RUNTIME / "podrt", runtime / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
-    source = runtime / "podrt" / file
+def failing(place: pathlib.Path, file: str, left_out: str) -> pathlib.Path:
+    """A runtime that leaves one line of a file out."""
+    shutil.copytree(RUNTIME / "podrt", place / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
+    source = place / "podrt" / file
     text = source.read_text()
     assert left_out in text
     nothing = " " * (len(left_out) - len(left_out.lstrip())) + "pass\n"
     source.write_text(text.replace(left_out, nothing))
-    isolators = [{"name": "os/linux/no-new-privileges", "value": True}] if "set-user-ID" in said else []
+    return place
+
+
+CAPABILITIES = pytest.param(
+    "stage1/inside/rights.py",
+    "    bound_capabilities(bounding, permitted)\n",
+    "it has CAP_DAC_READ_SEARCH",
+    id="capabilities",
+)
+FILTER = pytest.param(
+    "stage1/inside/process.py",
+    "        syscalls.load_seccomp(filtered)\n",
+    "it has no system call filter",
+    id="filter",
+)
+NO_NEW_PRIVILEGES = pytest.param(
+    "stage1/inside/rights.py",
+    "        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)\n",
+    "it may gain privileges by set-user-ID programs",
+    id="no-new-privileges",
+)
+USERS = pytest.param(
+    "stage1/inside/process.py",
+    "        syscalls.setns(users, CLONE_NEWUSER)\n",
+    "its users are those of the host by 0 0 4294967295, not 0 ",
+    id="users",
+)
+SCORE = pytest.param(
+    "stage1/inside/process.py",
+    "        os.write(fd, str(score).encode())\n",
+    "its OOM score adjustment is 0, not 500",
+    id="oom-score-adj",
+)
+
+
+def isolators_for(said: str) -> list[dict[str, object]]:
+    if "set-user-ID" in said:
+        return [{"name": "os/linux/no-new-privileges", "value": True}]
+    return [{"name": "os/linux/oom-score-adj", "value": 500}] if "OOM" in said else []
+
+
+@pytest.mark.parametrize(
+    ("file", "left_out", "said"), [CAPABILITIES, FILTER, NO_NEW_PRIVILEGES, USERS, SCORE]
+)
+def test_a_restriction_that_is_not_applied_ends_the_start(
+    stage: StageLab, tmp_path: pathlib.Path, file: str, left_out: str, said: str
+) -> None:
+    runtime = failing(tmp_path / "failing", file, left_out)
     runspec = NO_NET.replace(
-        private_users="root" in said, insecure=("seccomp",) if "set-user-ID" in said else ()
+        private_users="users" in said, insecure=("seccomp",) if "set-user-ID" in said else ()
     )
-    pod = stage.sh("echo ran; sleep 60", runspec, isolators=isolators)
+    pod = stage.sh("echo ran; sleep 60", runspec, isolators=isolators_for(said))
     done = pod.call(detach=True, runtime=runtime)
     assert done.status == 254
     assert f'the kernel has not applied what app "main" is restricted to: {said}' in done.err
     assert pod.state() == "exited"
+
+
+@pytest.mark.parametrize(
+    ("file", "left_out", "said"), [CAPABILITIES, FILTER, NO_NEW_PRIVILEGES, USERS, SCORE]
+)
+def test_a_restriction_that_is_not_applied_ends_an_app_that_joins_a_pod_alone(
+    stage: StageLab, tmp_path: pathlib.Path, file: str, left_out: str, said: str
+) -> None:
+    runspec = NO_NET.replace(
+        private_users="users" in said, insecure=("seccomp",) if "set-user-ID" in said else ()
+    )
+    pod = stage.sh("sleep 60", runspec)
+    pod.call(detach=True)
+    first = pod.pid()
+    app = {"exec": ["/bin/sh", "-c", "sleep 60"], "isolators": isolators_for(said)}
+    stage.add_app(pod, "late", app)
+    done = pod.call("start_app", name="late", runtime=failing(tmp_path / "failing", file, left_out))
+    assert done.status == 254
+    assert f'the kernel has not applied what app "late" is restricted to: {said}' in done.err
+    assert pod.pid() == first
+    assert (pod.state(), os.path.lexists(pod.dir.app_status("late"))) == ("running", False)
+    done = pod.call("start_app", name="late")
+    assert (done.status, done.err) == (0, "")
 
 
 @pytest.mark.parametrize("way", WAYS)

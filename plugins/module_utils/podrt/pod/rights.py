@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 
-from ..host.reading import decimal, kernel_lines, kernel_text_or
+from ..host.mountinfo import read_mounts
+from ..host.reading import kernel_lines, kernel_text_or
 from ..host.security import labels_of
 from ..value import Value
 
@@ -14,13 +15,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..host.mountinfo import MountEntry
+
 _FILTERED = "2"
 _ENDED = ("Z", "X")
+_OF_ALL = ("/proc/", "/sys/", "/dev/")
 
 
 class AppRights(Value):
     """The rights that an app cannot get back: masks of capabilities, whether it has a system call filter and
-    no-new-privileges, the ID of the host that is its root, and what security modules have it labelled with, or "".
+    no-new-privileges, the maps of its users and groups, its OOM score adjustment, and what security modules have it
+    labelled with, or "".
+
+    uids, gids: rows of the first ID inside, the first one outside, and how many.
     """
 
     app: str
@@ -29,9 +36,16 @@ class AppRights(Value):
     bounding: int
     filtered: bool
     no_new_privs: bool
-    root: int
+    uids: tuple[tuple[int, ...], ...]
+    gids: tuple[tuple[int, ...], ...]
+    oom_score_adj: int
     apparmor: str = ""
     selinux: str = ""
+
+    @property
+    def root(self) -> int:
+        """The user of the host that is root in it; 0 where none is."""
+        return next((row[1] for row in self.uids if row[0] == 0), 0)
 
 
 def rights_of(pid_1: int, leaves: Sequence[tuple[str, str]]) -> Iterator[AppRights]:
@@ -48,8 +62,8 @@ def _read(app: str, pid: str, parent: str) -> AppRights | None:
     """The rights of a process; None if it has ended, is yet to be executed, or is not the child of the pod's PID 1."""
     lines = kernel_lines(kernel_text_or(f"/proc/{pid}/status", ""))
     fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    maps = kernel_text_or(f"/proc/{pid}/uid_map", "").split()
-    if fields.get("PPid") != parent or "CapBnd" not in fields or len(maps) < 3:
+    uids = id_map("uid", pid)
+    if fields.get("PPid") != parent or "CapBnd" not in fields or not uids:
         return None
     if fields.get("State", "").startswith(_ENDED) or _is_to_be_executed(pid, parent):
         return None
@@ -60,9 +74,26 @@ def _read(app: str, pid: str, parent: str) -> AppRights | None:
         int(fields["CapBnd"], 16),
         fields.get("Seccomp") == _FILTERED,
         fields.get("NoNewPrivs") == "1",
-        decimal(maps[1]) or 0 if maps[0] == "0" else 0,
+        uids,
+        id_map("gid", pid),
+        int(kernel_text_or(f"/proc/{pid}/oom_score_adj", "0")),
         *labels_of(int(pid)),
     )
+
+
+def id_map(kind: str, pid: str = "self") -> tuple[tuple[int, ...], ...]:
+    """The map of the users or groups of a process, kind uid or gid; () if it has ended. Source: user_namespaces(7)."""
+    lines = kernel_lines(kernel_text_or(f"/proc/{pid}/{kind}_map", ""))
+    return tuple(tuple(map(int, line.split())) for line in lines)
+
+
+def mounts_in(pid: int) -> tuple[MountEntry, ...]:
+    """What an app has mounted by the mounts of its first process, without what all apps have. () if it has ended."""
+    try:
+        found = read_mounts(str(pid))
+    except OSError:
+        return ()
+    return tuple(mount for mount in found if not f"{mount.target}/".startswith(_OF_ALL))
 
 
 def _is_to_be_executed(pid: str, pid_1: str) -> bool:

@@ -17,7 +17,7 @@ from ..pod.cgroups import recorded
 from ..pod.lifecycle import PodState, open_pod, walk
 from ..pod.limits import applied_limits
 from ..pod.names import is_uuid
-from ..pod.rights import rights_of
+from ..pod.rights import mounts_in, rights_of
 from ..stage0 import compare, units
 from ..stage0.status import LISTED, list_pods
 from ..stage0.volumes import list_volumes
@@ -134,11 +134,22 @@ def _rights(host: Host, status: PodStatus) -> list[dict[str, object]]:
             "seccomp": each.filtered,
             "no_new_privileges": each.no_new_privs,
             "root": each.root,
+            "uid_map": [list(row) for row in each.uids],
+            "gid_map": [list(row) for row in each.gids],
+            "oom_score_adj": each.oom_score_adj,
+            "mounts": [
+                {"path": _as_text(mount.target), "type": mount.fs_type, "options": list(mount.options)}
+                for mount in host.ask(mounts_in, each.pid)
+            ],
             "apparmor": each.apparmor,
             "selinux": each.selinux,
         }
         for each in host.ask(rights_of, status.pid, leaves)
     ]
+
+
+def _as_text(path: str) -> str:
+    return os.fsencode(path).decode(errors="replace")
 
 
 def _runtime(host: Host) -> dict[str, object]:

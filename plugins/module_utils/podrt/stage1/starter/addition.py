@@ -10,6 +10,7 @@
                      <----------  "done"
     "go" ---------------------->  a byte for the app ------------>  execute its program
                      <-------------------------------- "started" -- it has been executed
+    read its rights back
     "keep" ------------------------------------------------------>  it stays when this process ends
     note that it is there
 
@@ -45,6 +46,7 @@ from .confining import confine_app
 from .first_process import app_not_started
 from .inputs import read_input, seen_host, write_app
 from .orders import Orders
+from .readback import check_applied
 from .stop import holds
 from .wiring import open_apps
 
@@ -244,6 +246,7 @@ def _start(running: RunningPod, number: int, ahead: Ahead, seconds: int) -> None
         with suppress(BrokenPipeError):  # PID 1 tells what becomes of an app whose builder has died
             sync.send(channel, frames.GO)
         _await_app(running, name, end)
+        check_applied(plan, groups, running.pid)
         running.orders.ask(frames.KEEP, name)
         # One that PID 1 kills, since it was not kept, must not look like one that has ended by itself.
         os.rename(_pending(pod, name), pod.dir.app_status(name))
