@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from .change import Plan
     from .status import PodStatus
 
+# The seconds by which the way back of apps that fail at the end of their trial may begin later.
+_MARGIN = 2.0
+
 
 class ReplaceApps(Change):
     """Replace, add and remove apps of a running pod. boot: whether its unit starts it after a boot.
@@ -215,7 +218,7 @@ class _AppExchange:
                         replaced.take_in(pod, kin.dir, app)
         replaced.sync(pod)
         apps.write_manifest(pod, _manifest_of(self._change.wanted, self._before, changes.come))
-        self._start(changes.come)
+        self._start(changes.come, self._change.min_uptime)
         watch(host, pod, self._name, self._change.min_uptime, changes.come)
 
     def _go_back(self, reason: PodError) -> None:
@@ -256,10 +259,14 @@ class _AppExchange:
         stay = tuple(str(app.name) for app in self._before.apps if app.name not in gone)
         return bool(come) or not replaced.runs_any(self._pod, stay)
 
-    def _start(self, names: tuple[str, ...]) -> None:
-        """Start apps one after the other. The pod is held until the last one is up."""
+    def _start(self, names: tuple[str, ...], trial: float = 0.0) -> None:
+        """Start apps one after the other. The pod is held until the last one is up.
+
+        trial: for how many seconds after that it does not end if one fails, whatever its exit policy.
+        """
+        last = (replaced.hold(trial + _MARGIN),) if trial else ()
         for app in names:
-            held = () if app == names[-1] else (replaced.HOLD,)
+            held = last if app == names[-1] else (replaced.HOLD,)
             call(self._host, self._pod, "start-app", f"--app={app}", *held)
 
     def _limit(self) -> None:

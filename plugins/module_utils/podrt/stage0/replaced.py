@@ -50,6 +50,11 @@ if TYPE_CHECKING:
 HOLD = "--hold=600"
 
 
+def hold(seconds: float) -> str:
+    """The flag that holds a pod for so long."""
+    return f"--hold={-int(-seconds // 1)}"
+
+
 @contextmanager
 def alone(pod: Pod) -> Iterator[None]:
     """Be alone with the apps of a pod, whatever has become of an earlier change."""

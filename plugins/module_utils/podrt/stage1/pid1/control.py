@@ -10,7 +10,8 @@ connection is one command of the host. An order is one message, with the descrip
     STOP    end an app, within so many seconds                      DONE once no process of it is left, or REFUSED
     FORGET  close all of an app that has ended, and let no other
             connection forget one of this name while this one lasts DONE or REFUSED
-    HOLD    do not end for lack of apps for so many seconds         DONE
+    HOLD    for so many seconds, do not end for lack of apps, nor
+            for one that was added and fails                        DONE
 
 An app that was added and not kept goes with its connection: a command that dies halfway leaves none behind.
 """
@@ -108,7 +109,12 @@ class Control:
     @property
     def holds(self) -> bool:
         """Whether the pod waits for an app, although it may have none."""
-        return time.monotonic() < self._held or bool(self._orphans)
+        return self.held_for > 0 or bool(self._orphans)
+
+    @property
+    def held_for(self) -> float:
+        """For how many seconds a command still holds the pod."""
+        return max(0.0, self._held - time.monotonic())
 
     def tell(self, app: RunningApp, kind: str, *facts: str | int) -> None:
         """Tell the command that has added an app, if it has not kept it yet."""

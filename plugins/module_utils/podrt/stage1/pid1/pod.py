@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NOT_FORKED = 254 << 8  # the status of an app whose process could not be forked, as of wait(2)
 # How many processes of unknown parents are remembered while a waiting process has yet to tell the PID of an app.
 _MOST_UNKNOWN = 64
-_REST = 0.1  # seconds after the start, see idle
+_REST, _LOOK = 0.1, 1.0  # seconds after the start, see idle; between looks whether the pod is held
 
 
 class Supervisor:
@@ -299,9 +299,13 @@ class Supervisor:
         """Stop the pod for an app that has failed, if the exit policy says so. at_once: whatever it says.
 
         An app that was added and never up is the failure of the command that has added it, and one that the host has
-        stopped has not failed.
+        stopped has not failed. As long as the pod is held for one that was added, that may be taken back.
         """
-        if not status or self._stopping or app.asked or (app.added and not app.was_up):
+        has_failed = status and not (self._stopping or app.asked) and app in self.apps
+        if not has_failed or (app.added and not app.was_up):
+            return
+        if app.added and self._control.held_for:
+            self._timers.after(min(self._control.held_for, _LOOK), lambda: self._judge(app, status))
             return
         self._failed.append((app, status))
         if self._plan["end_pod"] or at_once:
@@ -445,11 +449,8 @@ class Supervisor:
             raise Refused("the pod is being stopped" if self._stopping else "the pod is still being started")
         if any(app.name == record["name"] for app in self.apps):
             raise Refused("the pod has an app of this name")
-        if (
-            self._is_app(pid)
-            or any(each.waiting == pid for each in self._restarts.values())
-            or not exists(pid)
-        ):
+        waiting = [each.waiting for each in self._restarts.values()]
+        if self._is_app(pid) or pid in waiting or not exists(pid):
             raise Refused("its process was killed")
         app = self._attend(record)
         app.added = True

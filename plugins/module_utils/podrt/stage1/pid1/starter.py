@@ -68,7 +68,7 @@ class Starter:
 class NoOrders:
     """In place of control.Control, before the first order of the host."""
 
-    holds = False
+    holds, held_for = False, 0.0
 
     def tell(self, app: RunningApp, kind: str, *facts: str | int) -> None:
         """No command has added an app."""

@@ -132,13 +132,15 @@ class RunningPod:
 def start_app(pod: Pod, name: str, ahead: Ahead, *, hold: int = 0, seconds: int = START_SECONDS) -> None:
     """Start an app of the manifest in the running pod; returns once it is up. Raises PodError: then it does not run.
 
-    ahead: what becomes its process. hold: as in stop_app.
+    ahead: what becomes its process. hold: as in stop_app, and so long the failure of the app is none of the pod.
     """
     with _running(pod) as running:
         number = running.find(name)
         running.has_forgotten(name)
         running.clear(name)
         try:
+            if hold:
+                running.orders.ask(frames.HOLD, hold)
             _start(running, number, ahead, seconds)
             running.orders.ask(frames.HOLD, hold)
         except BaseException:
