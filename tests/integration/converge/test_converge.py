@@ -45,6 +45,26 @@ def test_the_second_run_changes_nothing(host: Host) -> None:
     assert again["pod"]["state"] == "running"
 
 
+@pytest.mark.parametrize(
+    ("options", "place", "why"),
+    [
+        ({"map": ["0:0:1"]}, "volumes[0].map", "ID 0 of the host's files cannot be given to a user of the pod"),
+        ({"map": ["65000:1000:1000"]}, "volumes[0].map", "a map up to ID 65999 is out of range"),
+        ({"propagation": "rslave"}, "volumes[0].propagation", "the pod has its own users"),
+    ],
+)
+def test_check_mode_knows_which_volumes_the_users_of_a_pod_can_be_given(
+    host: Host, options: dict[str, Any], place: str, why: str
+) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    volumes = [{"name": "data", "source": "/srv", **options}]
+    for check in (True, False):
+        done = host.pod(private_users=True, check=check, volumes=volumes, app={"mounts": mounts("data")})
+        assert done.get("failed"), done
+        assert done["msg"].startswith(f"{place}: "), done["msg"]
+        assert why in done["msg"]
+
+
 def test_info_has_what_the_kernel_applied(host: Host, tmp_path: pathlib.Path) -> None:
     (tmp_path / "given").mkdir()
     volumes = [{"name": "data", "source": str(tmp_path / "given"), "read_only": True}]

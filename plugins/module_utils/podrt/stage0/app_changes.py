@@ -53,7 +53,7 @@ class ReplaceApps(Change):
 
     def foresee(self, host: Host) -> None:
         """Raise InvalidSpec or NotFound."""
-        check_sources(host, self.wanted.manifest)
+        check_sources(host, self.wanted.manifest, own_users=self.wanted.runspec.private_users)
         one = _only(self.wanted, self.changes.come)
         with _placed(self.wanted, self.changes.come):
             check_apps(one.manifest, one.images)

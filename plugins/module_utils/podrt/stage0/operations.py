@@ -54,7 +54,7 @@ class PreparePod(Change):
 
             check_new(host, self.wanted, "")
         else:
-            check_sources(host, self.wanted.manifest)
+            check_sources(host, self.wanted.manifest, own_users=self.wanted.runspec.private_users)
 
     def apply(self, host: Host) -> None:
         """Raises ImageGone, Conflict when the pod's name means another one, and what prepare raises."""

@@ -256,7 +256,7 @@ def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
         from .inspection import check_apps  # only for a pod that is made: most tasks make none
         from .preflight import check_ports
 
-        check_sources(host, wanted.manifest)
+        check_sources(host, wanted.manifest, own_users=wanted.runspec.private_users)
         check_apps(wanted.manifest, wanted.images)
         families = check_networks(host, wanted.manifest, wanted.runspec, replaced)
         check_ports(host, wanted.manifest, replaced, families)
@@ -266,9 +266,9 @@ def check_documents(host: Host, pod: Pod) -> None:
     """The same of a pod that is there, by its documents, but for its apps. Raises InvalidSpec, NotFound, Conflict."""
     from .preflight import check_ports
 
-    manifest = documents.read_manifest(pod.dir)
-    check_sources(host, manifest)
-    families = check_networks(host, manifest, documents.read_runspec(pod.dir), pod.uuid)
+    manifest, runspec = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir)
+    check_sources(host, manifest, own_users=runspec.private_users)
+    families = check_networks(host, manifest, runspec, pod.uuid)
     check_ports(host, manifest, pod.uuid, families)
 
 

@@ -49,11 +49,7 @@ def prepare(
     on_created is called with the UUID as soon as the directory exists. kin: a pod whose private users it shares. A
     failure leaves nothing but a pod that the next gc removes. Raises the errors of what it calls.
     """
-    check_sources(host, wanted.manifest)
-    if wanted.runspec.private_users:
-        from ..pod.subids import check_supported
-
-        check_supported()
+    check_sources(host, wanted.manifest, own_users=wanted.runspec.private_users)
     with adding(host.paths):
         pod = create(host.paths)
         try:
@@ -100,9 +96,9 @@ def notes_of_preparation(pod: PodDir) -> tuple[str, ...]:
     return (f'disabling overlay support: "{reason}"',) if reason else ()
 
 
-def check_sources(host: Host, manifest: PodManifest) -> None:
+def check_sources(host: Host, manifest: PodManifest, *, own_users: bool = False) -> None:
     """Raise unless the host has what the apps name: the sources of volumes that they mount, disks, profiles, time
-    zones, processors, sysctls.
+    zones, processors, sysctls; and with own_users users for the pod, who can be shown those volumes.
 
     Source: behaviours A30.
     """
@@ -130,6 +126,16 @@ def check_sources(host: Host, manifest: PodManifest) -> None:
         from ..pod.timezone import check_zones
 
         check_zones(manifest)
+    _check_volumes(host, manifest)
+    if own_users:
+        from ..pod.subids import check_supported
+
+        check_supported()
+    if any(app.mounts for app in manifest.apps):
+        _check_owners(manifest, own_users=own_users)
+
+
+def _check_volumes(host: Host, manifest: PodManifest) -> None:
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
     for at, volume in enumerate(manifest.volumes):
         if not isinstance(volume, (HostVolume, NamedVolume)) or volume.name not in mounted:
@@ -143,6 +149,16 @@ def check_sources(host: Host, manifest: PodManifest) -> None:
 
         name = named_by_place(host.paths, volume)
         raise _no_volume(name, f"{where}.source") if name else _no_source(volume.source, f"{where}.source")
+
+
+def _check_owners(manifest: PodManifest, *, own_users: bool) -> None:
+    from ..pod.idmaps import check_propagation, mount_owners
+    from ..pod.subids import COUNT, IdRange
+
+    for app in manifest.apps:
+        check_propagation(manifest, app, own_users=own_users)
+        if own_users:
+            mount_owners(manifest, app, IdRange(COUNT))  # whichever range it gets
 
 
 def _no_volume(name: str, where: str) -> NotFound:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from ...host.identity import Identity
-    from ..plan.idmaps import IdMap
     from ..plan.mounts import Step
     from ..plan.sandbox import AppPlan, Launch, SandboxPlan
 
     T = TypeVar("T")
+    # See pod.idmaps, which knows of pods on disk.
+    IdMap = tuple[tuple[int, int, int], ...]
 
 
 def own_what_is_made(plan: SandboxPlan) -> None:

@@ -17,7 +17,7 @@ from ...value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .idmaps import IdMap
+    from ...pod.idmaps import IdMap
 
 _NO_OWNER = 65534
 _SET_IDS = stat.S_ISUID | stat.S_ISGID

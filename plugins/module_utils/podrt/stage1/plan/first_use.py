@@ -28,8 +28,8 @@ from .owners import Named
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...appc.volumes import NamedVolume
+    from ...pod.idmaps import IdMap
     from .filling import Filling
-    from .idmaps import IdMap
 
 # Beside the directory of the data.
 _MOUNTED, _COPYING, _COPIED, _DOCUMENT = "mounted", "copying", "copied", "volume.json"

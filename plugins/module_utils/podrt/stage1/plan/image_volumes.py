@@ -14,7 +14,7 @@ from .overlays import mount_fds, stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .idmaps import IdMap
+    from ...pod.idmaps import IdMap
 
 _ATTRIBUTES = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID
 _FLAGS = MS_RDONLY | MS_NODEV | MS_NOSUID

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from ...appc.pod import PodManifest, RuntimeApp
     from ...host.dirs import PodDir
     from ...pod.disks import Disks
+    from ...pod.idmaps import IdMap, Owners
     from ...pod.limits import Limit
     from ...pod.runspec import RunSpec
     from ...pod.subids import IdRange
     from .devices import DeviceRule
-    from .idmaps import IdMap, Owners
     from .mounts import Step
     from .volumes import ImageRoots
 

@@ -9,16 +9,15 @@ import fcntl
 import os
 import stat
 
-from ...appc.volumes import RSLAVE, EmptyVolume, HostVolume, ImageVolume, NamedVolume, app_path
+from ...appc.volumes import EmptyVolume, HostVolume, ImageVolume, NamedVolume, app_path
 from ...contexts import suppress
 from ...errors import HostFailure, InvalidSpec, reason_of
 from ...host import syscalls
 from ...host.files import remove_tree
 from ...host.identity import Identity
-from ...host.mountinfo import read_mounts
+from ...pod.idmaps import Owners, check_propagation
 from ...value import Value
 from . import roots
-from .idmaps import Owners, owners_of, source_of
 from .image_volumes import ImageVolumeStep
 from .mounts import BindStep, Step
 from .owners import Named
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
     from ...appc.pod import Mounted, PodManifest, RuntimeApp
     from ...appc.volumes import Volume
     from ...host.dirs import PodDir
+    from ...pod.idmaps import IdMap
     from ...pod.subids import IdRange
     from .filling import Filling
     from .first_use import FirstUse
-    from .idmaps import IdMap
 
     # The directories of images that are volumes, topmost first, by the names of these.
     ImageRoots = tuple[tuple[str, tuple[str, ...]], ...]
@@ -235,6 +234,7 @@ def volume_steps(
 
     users: the pod's own. Raises InvalidSpec.
     """
+    check_propagation(manifest, app, own_users=users is not None)
     new: list[NewVolume | FirstUse] = []
     binds: list[tuple[str, Step]] = [
         (each.path, TmpfsStep(each.path, each.mode, each.size)) for each in app.tmpfs
@@ -298,13 +298,6 @@ def _depth(path: str) -> int:
 def _placed(
     pod: PodDir, volume: HostVolume | NamedVolume, mount: Mounted, owned: Owners, users: IdRange | None
 ) -> Step:
-    if isinstance(volume, HostVolume) and volume.propagation == RSLAVE and (users or mount.read_only):
-        why = "the pod has its own users" if users else "it is mounted read-only"
-        raise InvalidSpec(
-            f"what the host mounts later cannot appear in {volume.source}: {why}",
-            "take propagation: rslave out",
-            where=f"volumes[{volume.name}].propagation",
-        )
     if users and owned.device:
         return DeviceVolumeStep(volume, mount.path, mount.read_only, pod.device_nodes, users.first)
     return HostVolumeStep(volume, mount.path, mount.read_only, owned.map, recursive=mount.recursive)
@@ -316,17 +309,6 @@ def _new(path: str, volume: EmptyVolume, filled: str, users: IdRange | None) -> 
         Identity(uid, gid).check_within(users.count)
         uid, gid = users.shifted(uid), users.shifted(gid)
     return NewVolume(path, volume.mode, uid, gid, filled)
-
-
-def mount_owners(manifest: PodManifest, app: RuntimeApp, users: IdRange) -> tuple[Owners, ...]:
-    """The owners in each mount of an app, from what their sources are. Raises InvalidSpec, OSError."""
-    kinds = {mount.device: mount.fs_type for mount in read_mounts()} if app.mounts else {}
-    return tuple(
-        owners_of(mount.volume, users, source_of(mount.volume.source, kinds), read_only=mount.read_only)
-        if isinstance(mount.volume, (HostVolume, NamedVolume))
-        else Owners()
-        for mount in manifest.mounted(app)
-    )
 
 
 def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:

@@ -16,13 +16,14 @@ from ...net.resolv import hosts_file, resolv_conf
 from ...pod.cgroups import Group
 from ...pod.disks import check_cpusets, find_disks
 from ...pod.documents import read_app_manifest, read_lower, read_runspec
+from ...pod.idmaps import mount_owners
 from ...pod.limits import names_disks
 from ...seccomp import files as filter_files
 from ..inside.rights import permitted_capabilities
 from ..plan.mounts import OverlayStep
 from ..plan.rootfs import JOURNAL, TUN
 from ..plan.sandbox import AppInput, SeenHost
-from ..plan.volumes import check_sources, mount_owners
+from ..plan.volumes import check_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import os
 import stat
 
-from ...errors import InvalidSpec
-from ...host.mountinfo import MADE_BY_KERNEL
-from ...value import Value
+from ..appc.volumes import RSLAVE, HostVolume, NamedVolume
+from ..errors import InvalidSpec
+from ..host.mountinfo import MADE_BY_KERNEL, read_mounts
+from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...appc.volumes import HostVolume, NamedVolume
-    from ...pod.subids import IdRange
+    from ..appc.pod import PodManifest, RuntimeApp
+    from .subids import IdRange
 
     # ID in the file system, ID of the host, count.
     IdMap = tuple[tuple[int, int, int], ...]
@@ -46,6 +47,38 @@ class VolumeSource(Value):
     device: bool
     kernel: bool
     reachable: bool
+
+
+def mount_owners(manifest: PodManifest, app: RuntimeApp, users: IdRange) -> tuple[Owners, ...]:
+    """The owners in each mount of an app, from what their sources are. Raises InvalidSpec, OSError."""
+    kinds = {mount.device: mount.fs_type for mount in read_mounts()} if app.mounts else {}
+    owners = []
+    for mount in manifest.mounted(app):
+        volume = mount.volume
+        if not isinstance(volume, (HostVolume, NamedVolume)):
+            owners.append(Owners())
+            continue
+        try:
+            found = source_of(volume.source, kinds)
+            owners.append(owners_of(volume, users, found, read_only=mount.read_only))
+        except InvalidSpec as err:
+            raise err.at(f"volumes[{manifest.volumes.index(volume)}].map") from err
+    return tuple(owners)
+
+
+def check_propagation(manifest: PodManifest, app: RuntimeApp, *, own_users: bool) -> None:
+    """Raise InvalidSpec for a mount of an app in which what the host mounts later cannot appear, although it should."""
+    for mount in manifest.mounted(app):
+        volume = mount.volume
+        if not isinstance(volume, HostVolume) or volume.propagation != RSLAVE:
+            continue
+        if own_users or mount.read_only:
+            why = "the pod has its own users" if own_users else "it is mounted read-only"
+            raise InvalidSpec(
+                f"what the host mounts later cannot appear in {volume.source}: {why}",
+                "take propagation: rslave out",
+                where=f"volumes[{manifest.volumes.index(volume)}].propagation",
+            )
 
 
 def source_of(source: str, kinds: dict[str, str]) -> VolumeSource:
@@ -77,13 +110,11 @@ def _map_of(
                     f"ID 0 of the host's files cannot be given to a user of the pod in {volume.source}: "
                     "it could make programs there that give any user of the host the rights of root",
                     "mount it read-only, or keep it below a directory that only root can enter (chmod 700)",
-                    where="volumes",
                 )
             if inside + count > users.count:
                 raise InvalidSpec(
                     f"a map up to ID {inside + count - 1} is out of range",
                     f"a pod with private users has those from 0 to {users.count - 1}",
-                    where="volumes",
                 )
         return tuple((outside, users.shifted(inside), count) for inside, outside, count in volume.map)
     if found.kernel:
