@@ -48,7 +48,11 @@ def test_the_second_run_changes_nothing(host: Host) -> None:
 @pytest.mark.parametrize(
     ("options", "place", "why"),
     [
-        ({"map": ["0:0:1"]}, "volumes[0].map", "ID 0 of the host's files cannot be given to a user of the pod"),
+        (
+            {"map": ["0:0:1"]},
+            "volumes[0].map",
+            "ID 0 of the host's files cannot be given to a user of the pod",
+        ),
         ({"map": ["65000:1000:1000"]}, "volumes[0].map", "a map up to ID 65999 is out of range"),
         ({"propagation": "rslave"}, "volumes[0].propagation", "the pod has its own users"),
     ],

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.stage1.conftest import HOSTS_USERS, OWN_USERS
-from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import NO_NET, StageLab
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import NO_NET, StageLab, python
 
 # {victim}: a process of the host; {other}: a file of another pod; {disk}: the device of the host's root.
 ATTACKS = {
@@ -36,7 +36,8 @@ ATTACKS = {
     "makes a user namespace with mounts (CVE-2022-0492)": "unshare -U -r -m -C true",
     "changes its root by pivot_root": "mkdir -p /mnt/old && pivot_root /mnt /mnt/old",
     "joins the namespaces of PID 1": "nsenter -t 1 -m true",
-    "loads a module": "insmod /attack.ko && true",
+    # The kernel looks at what root of the host gives it, and then refuses that.
+    "loads a module": "insmod /attack.ko 2>&1 | grep -v 'not permitted'",
     "finds a device of the host": "mknod /attack.disk b {disk} && dd if=/attack.disk of=/dev/null bs=512 count=1",
     "reads the memory of the host": "mknod /attack.mem c 1 1 && dd if=/attack.mem of=/dev/null bs=1 count=1",
     "makes a node of its terminal": "mknod /attack.console c 5 1 && echo x > /attack.console",
@@ -78,7 +79,7 @@ ATTACKS = {
     "sets the clock": "date -s 2001-01-01; test $(date +%Y) = 2001",
     "sets the host name": "hostname attack",
     "boots the host": "reboot -f -n && false",
-    "swaps": "swapon /attack.swap",
+    "swaps": "swapon /attack.swap 2>&1 | grep -v 'not permitted'",
     "raises a limit beyond that of PID 1": "ulimit -n 1048577",
     "takes a terminal of the host": "ls /dev/pts/0 /dev/tty1",
 }
@@ -86,7 +87,13 @@ ROOT, USER = {}, {"user": "7", "group": "8"}
 # What does no harm when it wins, where nothing is restricted.
 HARMLESS = (
     *("makes a user namespace", "mounts a file system", "mounts its root again", "mounts /proc again"),
-    *("makes a mount namespace", "makes a node of its terminal", "sets the host name"),
+    *(
+        "makes a mount namespace",
+        "loads a module",
+        "makes a node of its terminal",
+        "sets the host name",
+        "swaps",
+    ),
 )
 SCRIPT = """
 attack() { (eval "$2") > /dev/null 2>&1 && echo "won: $1"; }
@@ -138,9 +145,60 @@ def test_no_attack_wins(stage: StageLab, victim: int, who: dict[str, str], users
 
 def test_attacks_win_where_nothing_is_restricted(stage: StageLab, victim: int) -> None:
     (stage.tree / "mnt").mkdir()
+    (stage.tree / "attack.ko").write_bytes(b"\x7fELF")
+    (stage.tree / "attack.swap").write_bytes(bytes(64 << 10))
     insecure = NO_NET.replace(insecure=("capabilities", "paths", "seccomp"))
     done = stage.run(script(victim, pathlib.Path("/nowhere"), HARMLESS), insecure)
     assert done.lines == [*(f"won: {name}" for name in HARMLESS), "end"], done.err
+
+
+LEAVE_GROUPS = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def read():
+    try:
+        open("/files/denied").close()
+    except PermissionError:
+        return "denied"
+    return "read"
+def make_namespace():
+    if libc.unshare(0x10000000):  # CLONE_NEWUSER
+        raise OSError(ctypes.get_errno(), "unshare")
+    os.setgroups([])
+print("begin", read(), flush=True)
+for leave in (lambda: os.setgroups([]), lambda: os.setresgid(8, 8, 8), make_namespace):
+    if os.fork():
+        os.wait()
+        continue
+    try:
+        leave()
+        print("left", read(), flush=True)
+    except OSError as err:
+        print("refused", read(), flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.finding("CVE-2014-8989")
+@pytest.mark.parametrize("users", [HOSTS_USERS, OWN_USERS])
+@pytest.mark.parametrize(
+    ("groups", "said"), [([9], ["begin denied", *["refused denied"] * 3]), ([], ["begin read"])], ids=str
+)
+def test_no_app_leaves_a_group_that_a_file_is_closed_to(
+    stage: StageLab, tmp_path: pathlib.Path, groups: list[int], said: list[str], users: str
+) -> None:
+    """The mode of a file may give its group less than all others."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "denied").touch()
+    (tmp_path / "files" / "denied").chmod(0o604)
+    os.chown(tmp_path / "files" / "denied", 0, 9)
+    stage.link_libraries()
+    app = python(LEAVE_GROUPS)
+    files = {"name": "files", "kind": "host", "source": str(tmp_path / "files")}
+    app["volumes"] = [*app["volumes"], files]  # type: ignore[misc]
+    app["mounts"] = [*app["mounts"], {"volume": "files", "path": "/files"}]  # type: ignore[misc]
+    done = stage.run("", NO_NET, user="7", group="7", supplementaryGIDs=groups, **app)
+    assert done.lines[: len(said)] == said, (users, done.err)
 
 
 # What the attacks would change on the host.

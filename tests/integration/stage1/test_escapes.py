@@ -30,6 +30,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     finish,
 )
 
+WHO = ({}, {"user": "7", "group": "8"})
 FDS = range(3, 24)
 UP = "/.." * 16
 TRACER = [
@@ -55,20 +56,25 @@ def secret(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     subprocess.run(["umount", "-l", place], check=True, timeout=10)
 
 
+@pytest.mark.finding("CVE-2024-21626")
 @pytest.mark.behaviour("C17")
+@pytest.mark.parametrize("who", WHO, ids=["root", "a user"])
 def test_no_descriptor_of_the_host_can_be_the_working_directory(
-    stage: StageLab, secret: pathlib.Path
+    stage: StageLab, secret: pathlib.Path, who: dict[str, str]
 ) -> None:
     script = f"cat ../../../../../../../../../../../..{secret}"
-    for number in FDS:
-        done = stage.run(script, workingDirectory=f"/proc/self/fd/{number}")
+    for number in FDS[::5] if who else FDS:
+        done = stage.run(script, workingDirectory=f"/proc/self/fd/{number}", **who)
         assert done.status == execution.CHDIR_FAILED, (number, done.text)
 
 
 @pytest.mark.behaviour("C17")
+@pytest.mark.parametrize("who", WHO, ids=["root", "a user"])
 @pytest.mark.parametrize("link", ["/proc/1/root", "/proc/1/cwd"])
-def test_the_root_of_pid_1_cannot_be_the_working_directory(stage: StageLab, link: str) -> None:
-    assert stage.run("ls", workingDirectory=link).status == execution.CHDIR_FAILED
+def test_the_root_of_pid_1_cannot_be_the_working_directory(
+    stage: StageLab, link: str, who: dict[str, str]
+) -> None:
+    assert stage.run("ls", workingDirectory=link, **who).status == execution.CHDIR_FAILED
 
 
 @pytest.mark.behaviour("C12", "C18")
@@ -203,14 +209,16 @@ def trap(stage: StageLab) -> tuple[list[str], dict[str, object]]:
     return ["/trap"], {"volumes": volumes, "mounts": mounts}
 
 
+@pytest.mark.finding("CVE-2019-5736")
+@pytest.mark.parametrize("who", WHO, ids=["root", "a user"])
 @pytest.mark.parametrize("event", ["", "pre-start", "post-stop"], ids=["app", "pre-start", "post-stop"])
 def test_the_interpreter_of_the_host_cannot_be_changed_by_what_it_executes(
-    stage: StageLab, event: str
+    stage: StageLab, event: str, who: dict[str, str]
 ) -> None:
     argv, more = trap(stage)
     volumes = more.pop("volumes")
     app = {"exec": ["/bin/true"], "eventHandlers": [handler(event, argv)]} if event else {"exec": argv}
-    done = stage.pod({"main": {**app, **more}}, volumes=volumes).call()  # type: ignore[arg-type]
+    done = stage.pod({"main": {**app, **more, **who}}, volumes=volumes).call()  # type: ignore[arg-type]
     assert "Read-only file system: '/proc/self/exe'" in done.text
 
 

@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import subids
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.overlays import mount_overlay
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.shifting import (
@@ -271,16 +272,46 @@ def test_no_device_of_an_image_works(stage: StageLab) -> None:
     assert done.lines == ["refused", "none made"], done.err
 
 
-def test_file_capabilities_of_an_image_give_none_outside(stage: StageLab) -> None:
-    """They count within the pod's users: the app may do as root there what the bounding set allows, and no more."""
-    setcap = b"\x01\x00\x00\x02" + (1 << 12 | 1 << 21).to_bytes(4, "little") + bytes(12)
-    program = stage.tree / "bin" / "capable"
+def capable(stage: StageLab, name: str, capabilities: tuple[str, ...], *, effective: bool) -> None:
+    """Give the image a busybox with file capabilities. Source: linux/capability.h, struct vfs_cap_data."""
+    program = stage.tree / name / "busybox"
+    program.parent.mkdir()
     program.write_bytes(pathlib.Path("/bin/busybox").read_bytes())
     program.chmod(0o755)
-    os.setxattr(program, "security.capability", setcap)
-    done = stage.run("capable grep CapEff /proc/self/status; echo end", OWN, user="7", group="7", exec=None)
-    assert "end" in done.lines or done.status
-    assert all(line.split()[1] == "0" * 16 for line in done.lines if line.startswith("CapEff"))
+    head = (0x02000000 | effective).to_bytes(4, "little")
+    mask = mask_of(capabilities).to_bytes(8, "little")
+    os.setxattr(program, "security.capability", head + mask[:4] + bytes(4) + mask[4:] + bytes(4))
+
+
+@pytest.mark.kernel
+def test_file_capabilities_of_an_image_count_within_the_pods_users_alone(
+    stage: StageLab, tmp_path: pathlib.Path
+) -> None:
+    """They are as those of root there: within the bounding set, and over files of the pod's users."""
+    capable(stage, "some", ("CAP_DAC_OVERRIDE",), effective=True)
+    capable(stage, "more", ("CAP_DAC_OVERRIDE", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"), effective=False)
+    capable(stage, "all", ("CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"), effective=True)
+    (tmp_path / "files").mkdir(mode=0o755)
+    for name, owner in (("inside", 0), ("outside", 70000)):
+        (tmp_path / "files" / name).write_text(f"{name}\n")
+        (tmp_path / "files" / name).chmod(0o600)
+        os.chown(tmp_path / "files" / name, owner, owner)
+    script = """
+        cat /data/inside 2> /dev/null || echo denied
+        /some/busybox cat /data/inside || echo denied
+        /some/busybox cat /data/outside 2> /dev/null || echo denied
+        /some/busybox grep CapEff /proc/self/status
+        /more/busybox grep CapPrm /proc/self/status
+        (/all/busybox true) 2> /dev/null || echo not executed
+    """
+    # With a filter a user of the image has no-new-privileges, and so none of them.
+    without = OWN.replace(insecure=("seccomp",))
+    done = stage.run(script, without, user="7", group="7", **volume(tmp_path / "files"))
+    held = f"{mask_of(('CAP_DAC_OVERRIDE',)):016x}"
+    expected = ["denied", "inside", "denied", f"CapEff:\t{held}", f"CapPrm:\t{held}", "not executed"]
+    assert done.lines == expected, done.err
+    filtered = stage.run("/some/busybox grep CapEff /proc/self/status", OWN, user="7", group="7")
+    assert filtered.lines == [f"CapEff:\t{0:016x}"], filtered.err
 
 
 @pytest.mark.behaviour("C43")

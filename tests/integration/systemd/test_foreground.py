@@ -99,3 +99,22 @@ def test_a_service_with_a_pid_file_is_one_whose_shell_has_ended(host: Units) -> 
     host.ssh("systemctl", "stop", "job.service")
     assert property_of(host, "Result") == "success"
     assert sorted(states(host)) == ["exited", "exited"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.behaviour("C32")
+@pytest.mark.parametrize(
+    ("who", "of_pod", "of_app"),
+    [
+        ("root", [], []),
+        ("user", [], ["--user=7", "--group=7"]),
+        ("root of its own users", ["--private-users"], []),
+    ],
+)
+def test_what_an_app_logs_by_the_socket_is_in_the_journal(
+    host: Units, who: str, of_pod: list[str], of_app: list[str]
+) -> None:
+    words = ("podctl", *RUN[:3], *of_pod, RUN[3], "--exec=/bin/busybox", *of_app)
+    host.ssh(*words, "--", "logger", "-t", "of-app", f"logged as {who}")
+    look = f"journalctl --quiet --no-pager -o cat -t of-app | grep -qx 'logged as {who}'"
+    host.ssh("sh", "-c", f"for turn in $(seq 100); do {look} && exit; sleep 0.1; done; exit 1")

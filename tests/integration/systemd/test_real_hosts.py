@@ -207,8 +207,12 @@ def _is_confined(fleet: Fleet) -> None:
     assert limited.returncode == 9, limited.stdout + limited.stderr
     _has_its_limits(fleet)
     again = ("--restart=on-failure:2,backoff=10ms", "--memory=32M")
-    limited = fleet.lab.ssh(fleet.host, *run, *again, "--", *greedy, check=False)
+    saved = [*run[:2], "--uuid-file-save=/run/greedy", *run[2:]]
+    limited = fleet.lab.ssh(fleet.host, *saved, *again, "--", *greedy, check=False)
     assert limited.returncode == 9, limited.stdout + limited.stderr
+    # By the events of its group, which are other files on v2.
+    ended = fleet.ask("podctl", "status", "--uuid-file=/run/greedy").splitlines()
+    assert "last-exit-site=signal 9 (out of memory)" in ended, ended
     assert limited.stdout.count("it was ended by signal 9, and is started again") == 2, limited.stdout
     disk = ["mknod", "/disk", "b", "254", "0"]
     confined = fleet.lab.ssh(fleet.host, *run, "--", *disk, check=False)

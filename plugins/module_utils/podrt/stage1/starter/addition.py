@@ -132,7 +132,7 @@ class RunningPod:
 def start_app(pod: Pod, name: str, ahead: Ahead, *, hold: int = 0, seconds: int = START_SECONDS) -> None:
     """Start an app of the manifest in the running pod; returns once it is up. Raises PodError: then it does not run.
 
-    ahead: what becomes its process. hold: as in stop_app, and so long the failure of the app is none of the pod.
+    ahead: what becomes its process. hold: as in stop_app; so long it does not matter to the pod if the app fails.
     """
     with _running(pod) as running:
         number = running.find(name)
