@@ -310,6 +310,15 @@ def test_orphans_are_reaped_and_end_with_their_app(stage: StageLab) -> None:
     assert "Z" not in {line.split()[3] for line in done.lines if "sleep" in line}
 
 
+def test_two_thousand_orphans_are_reaped(stage: StageLab) -> None:
+    """More than there may be at a time: by the default limit those that are not reaped would count."""
+    script = """
+        n=0; while [ $n -lt 2000 ]; do (true &); n=$((n + 1)); done; sleep 0.5
+        echo $n; ps -o stat | grep -c Z
+    """
+    assert stage.run(script).lines == ["2000", "0"]
+
+
 @pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
 def test_a_pod_runs_when_stdio_is_closed(stage: StageLab, detach: bool) -> None:
     pod = stage.sh("echo quiet; readlink /proc/self/fd/0")
