@@ -7,6 +7,7 @@ from __future__ import annotations
 import graphlib
 import importlib.util
 import marshal
+import os
 import pathlib
 import shutil
 import subprocess
@@ -69,13 +70,19 @@ for _again in range(2):
 """
 
 
-@pytest.fixture(name="runtime")
-def _runtime(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A runtime as it is installed."""
-    root = tmp_path / "runtime"
+@pytest.fixture(name="installed", scope="module")
+def _installed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A runtime as it is installed. To compile it takes seconds."""
+    root = tmp_path_factory.mktemp("installed") / "runtime"
     shutil.copytree(PODRT, root / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
     compiling.write(str(root))
     return root
+
+
+@pytest.fixture(name="runtime")
+def _runtime(installed: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """One of a test's own, whose files may be removed, and replaced, but not written to."""
+    return pathlib.Path(shutil.copytree(installed, tmp_path / "runtime", copy_function=os.link))
 
 
 def python(*words: str) -> str:
@@ -83,23 +90,23 @@ def python(*words: str) -> str:
     return done.stdout.strip()
 
 
-def test_modules_come_from_the_bundle_and_know_where_they_are(runtime: pathlib.Path) -> None:
-    loader, file, root = python("-c", LOADERS, str(runtime)).split()
-    assert (loader, file, root) == ("Bundle", f"{runtime}/podrt/cli/main.py", str(runtime))
+def test_modules_come_from_the_bundle_and_know_where_they_are(installed: pathlib.Path) -> None:
+    loader, file, root = python("-c", LOADERS, str(installed)).split()
+    assert (loader, file, root) == ("Bundle", f"{installed}/podrt/cli/main.py", str(installed))
 
 
 @pytest.mark.parametrize("others", [0, 1])
 def test_what_a_module_imports_is_loaded_before_it_unless_there_are_threads(
-    runtime: pathlib.Path, others: int
+    installed: pathlib.Path, others: int
 ) -> None:
-    loaded, once, *odd = python("-c", SHORT_WAY, str(runtime), str(others)).split()
+    loaded, once, *odd = python("-c", SHORT_WAY, str(installed), str(others)).split()
     assert (loaded, odd) == (once, ["[]", "True"])
     assert int(loaded) == 0 if others else int(loaded) > 20
 
 
-def test_modules_import_at_once_in_no_circle_and_packages_nothing(runtime: pathlib.Path) -> None:
+def test_modules_import_at_once_in_no_circle_and_packages_nothing(installed: pathlib.Path) -> None:
     """What imports it is empty while a module is loaded, and what a package has beside modules is not looked for."""
-    (path,) = runtime.glob("podrt.*.bundle")
+    (path,) = installed.glob("podrt.*.bundle")
     index = marshal.loads(path.read_bytes()[bundle.HEAD :])
     needed = {name: place[4] for name, place in index.items()}
     graphlib.TopologicalSorter(needed).prepare()
@@ -128,14 +135,14 @@ def test_the_bundle_has_every_module(runtime: pathlib.Path) -> None:
     assert python("-c", LOADERS, str(runtime)).startswith("Bundle ")
 
 
-def test_modules_are_compiled_once_and_for_good_and_without_docstrings(runtime: pathlib.Path) -> None:
-    sources = {path.relative_to(runtime) for path in runtime.rglob("*.py")}
+def test_modules_are_compiled_once_and_for_good_and_without_docstrings(installed: pathlib.Path) -> None:
+    sources = {path.relative_to(installed) for path in installed.rglob("*.py")}
     assert len(sources) > 100
     for source in sources:
-        compiled = pathlib.Path(importlib.util.cache_from_source(str(runtime / source))).read_bytes()
+        compiled = pathlib.Path(importlib.util.cache_from_source(str(installed / source))).read_bytes()
         assert compiled[:16] == importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + bytes(8)
-    documented = f"{runtime}/podrt/bundle.py", "The compiled modules of an installed runtime"
-    (path,) = runtime.glob("podrt.*.bundle")
+    documented = f"{installed}/podrt/bundle.py", "The compiled modules of an installed runtime"
+    (path,) = installed.glob("podrt.*.bundle")
     assert documented[1] in pathlib.Path(documented[0]).read_text()
     assert documented[1].encode() not in path.read_bytes()
 
@@ -172,10 +179,10 @@ type(lambda: 0)(code, globals())(os.open("/dev/null", os.O_RDONLY), found, "plan
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_an_interpreter_that_is_executed_again_gets_its_modules_from_the_bundle(
-    runtime: pathlib.Path, tmp_path: pathlib.Path, entry: str
+    installed: pathlib.Path, tmp_path: pathlib.Path, entry: str
 ) -> None:
     place = str(tmp_path / "modules")
-    python("-c", TAKES, str(runtime), place, entry)
+    python("-c", TAKES, str(installed), place, entry)
     said = python("-c", HAS, str(tmp_path), place, entry).split()
     assert said[:2] == ["plan", "(7,)"]
     assert f"podrt.stage1.inside.{entry}" in said[3:]
@@ -189,14 +196,16 @@ def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runt
     assert (loader, file) == ("SourceFileLoader", f"{runtime}/podrt/cli/main.py")
 
 
-def test_podctl_of_an_installed_runtime_starts(runtime: pathlib.Path) -> None:
-    assert python(str(runtime / "podrt" / "launch.py"), "version").startswith("podctl Version: ")
+def test_podctl_of_an_installed_runtime_starts(installed: pathlib.Path) -> None:
+    assert python(str(installed / "podrt" / "launch.py"), "version").startswith("podctl Version: ")
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xff\xff\xff", b"\x04\0\0\0rubbish", None], ids=repr)
 def test_a_damaged_bundle_costs_time_and_nothing_else(runtime: pathlib.Path, damage: bytes | None) -> None:
     (path,) = runtime.glob("podrt.*.bundle")
-    path.write_bytes(path.read_bytes()[:-5] if damage is None else damage)
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[:-5] if damage is None else damage)
     assert not python("-c", LOADERS, str(runtime)).startswith("Bundle ")
 
 
