@@ -63,9 +63,20 @@ options:
         type: list
         elements: raw
         default: []
+      command:
+        description:
+          - The program and its arguments in place of the image's Cmd. The Entrypoint of the image is kept and runs with
+            them, as with docker. An image without an Entrypoint runs them alone, and so does every ACI, which has none.
+          - Excludes O(apps[].exec), which replaces Entrypoint and Cmd, and O(apps[].args), which are appended to both.
+          - Each must be a string. Quote anything that YAML reads as a number or a boolean.
+        version_added: 0.12.0
+        type: list
+        elements: raw
+        default: []
       working_dir:
         description:
-          - The working directory, an absolute path.
+          - The working directory, an absolute path. With an image of docker's a missing one is made, owned by root; with
+            an ACI it must be there.
         type: str
       user:
         description:

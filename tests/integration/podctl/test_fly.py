@@ -67,6 +67,26 @@ def test_the_app_is_in_its_root_with_the_namespaces_of_the_host(pods: PodHost) -
     assert "uid=100(worker) gid=200(workers) groups=7,200(workers)" in text
 
 
+@pytest.mark.behaviour("C17")
+def test_a_missing_working_directory_is_made_for_a_docker_image_alone(
+    pods: PodHost, tmp_path: pathlib.Path
+) -> None:
+    repository = [{"name": "appc.io/docker/repository", "value": "lab"}]
+    app = {
+        "exec": ["/bin/sh", "-c", "pwd; ls -ld ."],
+        "user": "0",
+        "group": "0",
+        "workingDirectory": "/srv/x",
+    }
+    of_docker = write_image(tmp_path / "docker.aci", "example.com/docker", app, annotations=repository)
+    done = pods.podctl("run", FLY, "--insecure-options=image", str(of_docker), "--readonly-rootfs=true")
+    assert (done.status, done.out.split()[:2]) == (0, ["/srv/x", "drwxr-xr-x"]), done.err
+    own = write_image(tmp_path / "own.aci", "example.com/own", app)
+    done = pods.podctl("run", FLY, "--insecure-options=image", str(own))
+    assert done.status == 254
+    assert "/srv/x: no such file or directory" in done.err
+
+
 @pytest.mark.behaviour("D31", "A26", "A28")
 def test_the_app_replaces_podctl_and_records_no_status(pods: PodHost) -> None:
     assert fly(pods, "exit 7").status == 7

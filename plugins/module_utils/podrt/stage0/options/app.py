@@ -127,6 +127,13 @@ APP = (
     ),
     Option("args", ARGUMENTS, "args", "app.exec", back="rest", default=(), no_flag="they follow --"),
     Option(
+        "command",
+        ARGUMENTS,
+        "command",
+        default=(),
+        no_flag="with rkt, what follows -- is appended and --exec replaces all; Entrypoint and Cmd are docker's",
+    ),
+    Option(
         "working_dir",
         TEXT,
         "working_directory",

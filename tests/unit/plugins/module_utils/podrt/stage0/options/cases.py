@@ -60,6 +60,10 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].name": app({}, {"name": "front"}),
     "apps[0].exec": app({}, {"exec": "/bin/echo"}),
     "apps[0].args": app({"args": ["a b"]}, {"args": ["a", "b"]}),
+    "apps[0].command": app(
+        {"exec": "", "args": [], "command": ["/bin/sh", "a b"]},
+        {"exec": "", "args": [], "command": ["/bin/sh", "a"]},
+    ),
     "apps[0].working_dir": app({}, {"working_dir": "/data"}),
     "apps[0].user": app({}, {"user": "7"}),
     "apps[0].group": app({"group": "7"}, {"group": "8"}),
