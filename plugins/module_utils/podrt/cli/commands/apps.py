@@ -21,7 +21,7 @@ from ..appflags import MNT_VOLUME
 from ..flags import Given, UsageError, Words
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, sandbox_spec
 from ..plans import carry_out, ensure_image
-from ..podargs import resolve
+from ..podargs import resolve, status_of_apps
 from ..running import check_service, run_pod
 from .app_entries import check_mutable
 from .run import read_file, stage1_of, uuid_saver
@@ -42,15 +42,16 @@ if TYPE_CHECKING:
 def sandbox(call: Call) -> int:
     """Run a pod without apps until it is stopped; returns its exit status."""
     spec = sandbox_spec(call.options).settled(call.host.paths)
-    check_service(call, spec.run)
     made: list[Pod] = []
-    carry_out(call, _without_apps(call, spec, made.append))
-    (pod,) = made
-    try:
-        pod.move("run", synced=False)  # nor are its files
-    except BaseException:
-        pod.discard()
-        raise
+    with status_of_apps():
+        check_service(call, spec.run)
+        carry_out(call, _without_apps(call, spec, made.append))
+        (pod,) = made
+        try:
+            pod.move("run", synced=False)  # nor are its files
+        except BaseException:
+            pod.discard()
+            raise
     return run_pod(call, pod, detach=call.options.on("detach"))
 
 
