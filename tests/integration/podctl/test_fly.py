@@ -161,6 +161,15 @@ def test_what_fly_does_not_do_is_told(pods: PodHost) -> None:
     done = pods.podctl("run", FLY, "--net=none", "--hostname=h", pods.image, "--exec=/bin/true")
     assert done.status == 0
     assert "fly isolates nothing, and does not apply: hostname, networks" in done.err
+    ours = ("--ipc=private", "--exit-policy=continue", "--shm-size=32M")
+    done = pods.podctl("run", FLY, *ours, pods.image, "--restart=always", "--tz=UTC", "--exec=/bin/true")
+    assert done.status == 0
+    assert "does not apply: ipc, exit_policy, shm_size, restart, timezone\n" in done.err
+    modes = (
+        "--annotation=coreos.com/rkt/stage2/stdin=stream",
+        "--annotation=coreos.com/rkt/stage2/stdout=log",
+    )
+    assert "does not apply: stdin\n" in pods.podctl("prepare", FLY, pods.image, *modes).err
     done = pods.podctl("prepare", FLY, "--port=http:8080", pods.image)
     assert (done.status, "fly cannot forward ports" in done.err) == (254, True)
     done = pods.podctl("prepare", FLY, "--private-users", pods.image)
