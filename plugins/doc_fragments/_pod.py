@@ -381,6 +381,13 @@ options:
           - A variable C(TZ) of the app has precedence.
         version_added: 0.7.0
         type: str
+      sdnotify:
+        description:
+          - V(true) means that the app says when it is up. It gets C(NOTIFY_SOCKET), and the start of the pod waits until
+            it has sent C(READY=1) there, 270 seconds at most. See C(sd_notify(3)).
+          - The default is what the image's annotation C(appc.io/executor/supports-systemd-notify) says.
+        version_added: 0.12.0
+        type: bool
       restart:
         description:
           - Whether the app is started again after its end, in its pod and without the others noticing. The supervisor of

@@ -114,6 +114,7 @@ POD = {
             "post_stop": {"type": "list", "elements": "raw", "default": []},
             "stop_signal": {"type": "str"},
             "timezone": {"type": "str"},
+            "sdnotify": {"type": "bool"},
             "restart": {
                 "type": "dict",
                 "options": {

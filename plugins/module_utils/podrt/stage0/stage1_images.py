@@ -15,7 +15,7 @@ from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.config import configured_stage1
 from ..image import find
 from ..image.reference import ImageKey, LocalFile, parse_appc_name, parse_reference
-from ..pod.runspec import FLY, NATIVE, RESTART, TIMEZONE, RunSpec
+from ..pod.runspec import FLY, NATIVE, NOTIFY, RESTART, TIMEZONE, RunSpec
 from ..pod.stage1 import Interface
 from ..value import Value
 from .images import UNKNOWN_ID, ensure_image
@@ -248,6 +248,7 @@ def check_fly(wanted: Preparation, implicit: Sequence[str]) -> tuple[str, ...]:
     if runspec.ipc == "private":
         asked.append("ipc")
     modes = manifest.apps[0].annotations
+    asked += ["sdnotify"] if modes.get(NOTIFY) == "true" else []
     asked += [name for name, usual in _STDIO if modes.get(f"{_OF_STDIO}{name}") not in (None, usual)]
     asked += _of_supervisor(wanted)
     said = f"fly isolates nothing, and does not apply: {', '.join(asked)}"

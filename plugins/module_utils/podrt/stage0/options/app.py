@@ -9,7 +9,7 @@ from ...appc.isolators import MODES, SECCOMP_PROFILE
 from ...appc.ports import PROTOCOLS, Port
 from ...appc.volumes import Mount, Tmpfs
 from ...host.policy import POLICIES
-from ...pod.runspec import RESTART, RESTART_POLICIES, TIMEZONE
+from ...pod.runspec import NOTIFY, RESTART, RESTART_POLICIES, TIMEZONE
 from ..spec import AppSpec
 from . import parsers
 from .option import (
@@ -343,6 +343,15 @@ APP = (
         f"annotations[{TIMEZONE}]",
         parsers.timezone,
         flag=AsFlag("tz", "ZONE", "the time zone of the app: Europe/Berlin, or local for the host's"),
+    ),
+    Option(
+        "sdnotify",
+        BOOLEAN,
+        "annotations[]",
+        f"annotations[{NOTIFY}]",
+        parsers.sdnotify,
+        "truth",
+        flag=AsFlag("sdnotify", "", "count it as started once it has said READY=1", bare="true"),
     ),
     Option(
         "restart",

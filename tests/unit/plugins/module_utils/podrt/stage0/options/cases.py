@@ -130,6 +130,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].post_stop": app({"post_stop": ["/bin/true"]}, {"post_stop": ["/bin/echo"]}),
     "apps[0].stop_signal": app({"stop_signal": "quit"}, {"stop_signal": "SIGINT"}),
     "apps[0].timezone": app({}, {"timezone": "UTC"}),
+    "apps[0].sdnotify": app({}, {"sdnotify": True}),
     "apps[0].restart.policy": app({"restart": {"policy": "always"}}, {"restart": {"policy": "on-failure"}}),
     "apps[0].restart.max_retries": app(
         {"restart": {"policy": "always"}}, {"restart": {"policy": "always", "max_retries": 3}}

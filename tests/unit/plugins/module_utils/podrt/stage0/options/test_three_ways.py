@@ -151,6 +151,7 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
     ),
     "stop_signal": st.sampled_from(["SIGQUIT", "int", "3", "RTMIN+3"]),
     "timezone": st.sampled_from(["local", "Europe/Berlin", "Etc/GMT+5"]),
+    "sdnotify": st.booleans(),
     "restart": st.fixed_dictionaries(
         {"policy": st.sampled_from(["no", "on-failure", "always", "unless-stopped"])},
         optional={
