@@ -158,6 +158,44 @@ def test_a_volume_comes_with_an_app(pods: PodHost, sandbox: str, tmp_path: pathl
     assert f"mounts={tmp_path}:/mnt:(read_only:false)" in pods.ok("app", "status", sandbox, "--app=web")
 
 
+@pytest.mark.behaviour("A17")
+def test_the_values_of_a_volume_of_an_app_are_decoded_and_come_once(
+    pods: PodHost, sandbox: str, tmp_path: pathlib.Path
+) -> None:
+    pods.ok("fetch", pods.image)
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "given").write_text("from the host\n")
+    volume = f"--mnt-volume=name=data,kind=host,source={tmp_path}/a%20b,target=/x%2Cy%2B1"
+    script = f"cat /x,y+1/given; {WAITS}"
+    add = ("app", "add", sandbox, pods.image, "--name=web")
+    pods.ok(*add, volume, "--exec=/bin/sh", "--", "-c", script)
+    pods.ok("app", "start", sandbox, "--app=web")
+    eventually(lambda: "from the host" in pods.ok("logs", sandbox))
+    for wrong, said in (
+        ("name=a,name=b,kind=empty,target=/x", "label name with multiple values"),
+        ("name=a,kind=empty,target=/x,target=/y", "label target with multiple values"),
+        ("name=a,kind=empty", "lacks a name or a target"),
+        ("name=a,kind=host,source=/a%2Cb,target=/x", "has a comma in a value of the volume"),
+        ("name=a,kind=empty,target=/x%zz", "invalid URL escape"),
+    ):
+        done = pods.podctl("app", "add", sandbox, pods.image, "--name=db", f"--mnt-volume={wrong}")
+        assert (done.status, said in done.err) == (254, True), done.err
+
+
+@pytest.mark.behaviour("A45", "A48")
+def test_a_pod_without_apps_says_so(pods: PodHost, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RKT_EXPERIMENT_ATTACH", "true")
+    for words in (
+        ("enter", sandbox, "true"),
+        ("enter", "--app=web", sandbox, "true"),
+        ("attach", sandbox),
+        ("cp", f"{sandbox}:/etc/passwd", "/nowhere/x"),
+    ):
+        done = pods.podctl(*words)
+        assert (done.status, "pod contains zero apps\n" in done.err) == (254, True), done.err
+        assert "multiple" not in done.err
+
+
 @pytest.mark.behaviour("A8", "C20")
 def test_a_volume_of_the_pod_is_mounted_by_another_app(
     pods: PodHost, sandbox: str, tmp_path: pathlib.Path

@@ -111,6 +111,8 @@ def chosen_app(call: Call, pod: Pod, wanted: str = "") -> str:
     Raises NotFound, InvalidSpec with rkt's words, Corrupt.
     """
     names = [str(app.name) for app in documents.read_manifest(pod.dir).apps]
+    if not names:
+        raise InvalidSpec("pod contains zero apps", "podctl app add adds one, if the pod is a sandbox")
     wanted = wanted or call.options.text("app")
     if wanted:
         if wanted not in names:

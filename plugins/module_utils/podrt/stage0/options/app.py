@@ -278,7 +278,17 @@ APP = (
         overrides=True,
         flag=AsFlag("selinux", "USER:ROLE:TYPE:LEVEL", "the SELinux label of the app"),
     ),
-    isolator("no_new_privileges", BOOLEAN, "os/linux/no-new-privileges", _IMAGES_ONLY),
+    isolator(
+        "no_new_privileges",
+        BOOLEAN,
+        "os/linux/no-new-privileges",
+        AsFlag(
+            "no-new-privileges",
+            "",
+            "let no program of it gain rights, by set-user-ID or file capabilities",
+            bare="true",
+        ),
+    ),
     Option(
         "privileged",
         BOOLEAN,
