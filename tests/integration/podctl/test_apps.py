@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import
     PodHost,
     cgroups_of,
     eventually,
+    write_image,
 )
 
 WAITS = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done"
@@ -144,6 +146,29 @@ def test_an_app_is_added_started_stopped_and_removed(pods: PodHost, sandbox: str
     assert left == []
     assert not [group for group in cgroups_of([sandbox]) if os.path.exists(f"{group}/web")]
     assert pods.state(sandbox) == "running"
+
+
+@pytest.mark.behaviour("A8", "C17", "D12")
+@pytest.mark.parametrize("users", [(), ("--private-users",)], ids=["host-users", "own-users"])
+def test_an_app_of_a_docker_image_is_added_like_any_and_stopped_in_the_time_of_its_pod(
+    pods: PodHost, tmp_path: pathlib.Path, users: tuple[str, ...]
+) -> None:
+    """Its working directory is made by the process that builds its root in the running pod."""
+    uuid = pods.sandbox("--stop-timeout=1", *users)
+    repository = [{"name": "appc.io/docker/repository", "value": "lab"}]
+    ignores = "pwd; ls -ldn .; trap '' TERM; echo ready; while true; do sleep 0.1; done"
+    app = {"exec": ["/bin/sh", "-c", ignores], "user": "7", "group": "8", "workingDirectory": "/srv/x"}
+    image = str(write_image(tmp_path / "docker.aci", "example.com/docker", app, annotations=repository))
+    pods.ok("fetch", "--insecure-options=image", image)
+    pods.ok("app", "add", "--insecure-options=image", uuid, image, "--name=web")
+    pods.ok("app", "start", uuid, "--app=web")
+    eventually(lambda: "ready" in pods.ok("logs", uuid))
+    where, shown, _ready = (line.removeprefix(": ") for line in logged(pods, uuid))
+    assert (where, shown.split()[:4]) == ("/srv/x", ["drwxr-xr-x", "2", "0", "0"])
+    before = time.monotonic()
+    pods.ok("app", "stop", uuid, "--app=web")
+    assert 0.9 < time.monotonic() - before < 8
+    pods.ok("stop", "--force", uuid)
 
 
 @pytest.mark.behaviour("A8", "A17")
