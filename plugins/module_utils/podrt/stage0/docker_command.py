@@ -34,7 +34,7 @@ def _entrypoint(text: str) -> tuple[str, ...] | None:
     """The words of an annotation, None for what is no list of texts."""
     try:
         found = loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, list):
         return None
