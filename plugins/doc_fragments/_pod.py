@@ -63,9 +63,20 @@ options:
         type: list
         elements: raw
         default: []
+      command:
+        description:
+          - The program and its arguments in place of the image's Cmd. The Entrypoint of the image is kept and runs with
+            them, as with docker. An image without an Entrypoint runs them alone, and so does every ACI, which has none.
+          - Excludes O(apps[].exec), which replaces Entrypoint and Cmd, and O(apps[].args), which are appended to both.
+          - Each must be a string. Quote anything that YAML reads as a number or a boolean.
+        version_added: 0.12.0
+        type: list
+        elements: raw
+        default: []
       working_dir:
         description:
-          - The working directory, an absolute path.
+          - The working directory, an absolute path. With an image of docker's a missing one is made, owned by root; with
+            an ACI it must be there.
         type: str
       user:
         description:
@@ -370,6 +381,13 @@ options:
           - A variable C(TZ) of the app has precedence.
         version_added: 0.7.0
         type: str
+      sdnotify:
+        description:
+          - V(true) means that the app says when it is up. It gets C(NOTIFY_SOCKET), and the start of the pod waits until
+            it has sent C(READY=1) there, 270 seconds at most. See C(sd_notify(3)).
+          - The default is what the image's annotation C(appc.io/executor/supports-systemd-notify) says.
+        version_added: 0.12.0
+        type: bool
       restart:
         description:
           - Whether the app is started again after its end, in its pod and without the others noticing. The supervisor of

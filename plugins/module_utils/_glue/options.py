@@ -39,6 +39,7 @@ POD = {
             "name": {"type": "str"},
             "exec": {"type": "str"},
             "args": {"type": "list", "elements": "raw", "default": []},
+            "command": {"type": "list", "elements": "raw", "default": []},
             "working_dir": {"type": "str"},
             "user": {"type": "str"},
             "group": {"type": "str"},
@@ -113,6 +114,7 @@ POD = {
             "post_stop": {"type": "list", "elements": "raw", "default": []},
             "stop_signal": {"type": "str"},
             "timezone": {"type": "str"},
+            "sdnotify": {"type": "bool"},
             "restart": {
                 "type": "dict",
                 "options": {

@@ -78,3 +78,9 @@ def test_what_cannot_be_is_said_before_anything_is_done(host: Host, foreign: dic
     assert "fly cannot forward ports" in failed["msg"]
     told = host.pod(stage1_name="fly", app={"memory": "64M"}, **NETWORKS)
     assert "fly isolates nothing, and does not apply: resource/memory" in told["warnings"]
+    ours = {"stop_signal": "INT", "sdnotify": True, "restart": {"policy": "always"}}
+    more = {"log": {"max_size": "1m"}, "aliases": ["db"], "ipc": "parent", "uts": "host"}
+    told = host.pod(check=True, stage1_name="fly", app=ours, **more, **NETWORKS)
+    assert [text for text in told["warnings"] if text.startswith("fly ")] == [
+        "fly isolates nothing, and does not apply: sdnotify, log, aliases, restart, stop_signal"
+    ]

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import
     PodHost,
     cgroups_of,
     eventually,
+    write_image,
 )
 
 WAITS = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done"
@@ -67,7 +69,7 @@ def test_a_sandbox_forwards_ports_to_the_apps_that_come(pods: PodHost) -> None:
     pods.ok("app", "start", uuid, "--app=web")
     eventually(lambda: answer(("127.0.0.1", 9080)) == b"served\n")
     done = pods.podctl("app", "sandbox", "--net=default", port)
-    assert (done.status, "127.0.0.1:9080" in done.err) == (254, True), done.err
+    assert (done.status, "127.0.0.1:9080" in done.err) == (1, True), done.err
     pods.ok("stop", "--force", uuid)
     pods.wait(uuid)
     pods.ok("gc", "--grace-period=0s")
@@ -85,24 +87,30 @@ def answer(address: tuple[str, int]) -> bytes:
 
 @pytest.mark.behaviour("A8", "D21")
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "status", "said"),
     [
-        (["--port=web:8080"], "--port invalid format"),
-        (["--port=web:icmp:80:0.0.0.0:80"], 'invalid protocol "icmp"'),
-        (["--port=web:tcp:80:any:80"], 'could not parse IP "any"'),
-        (["--port=web:tcp:80:0.0.0.0:65536"], "65536 is not a port number"),
-        (["--port=a:tcp:80:0.0.0.0:80", "--port=b:tcp:81:127.0.0.1:80"], "already mapped to pod port a"),
-        (["--net=host", "--port=web:tcp:80:0.0.0.0:80"], "--port flag does not work with 'host' networking"),
-        (["--stage1-name=fly"], "only the stage1 native changes the apps of a running pod"),
+        (["--port=web:8080"], 254, "--port invalid format"),
+        (["--port=web:icmp:80:0.0.0.0:80"], 254, 'invalid protocol "icmp"'),
+        (["--port=web:tcp:80:any:80"], 254, 'could not parse IP "any"'),
+        (["--port=web:tcp:80:0.0.0.0:65536"], 254, "65536 is not a port number"),
+        (["--port=a:tcp:80:0.0.0.0:80", "--port=b:tcp:81:127.0.0.1:80"], 1, "already mapped to pod port a"),
+        (
+            ["--net=host", "--port=web:tcp:80:0.0.0.0:80"],
+            254,
+            "--port flag does not work with 'host' networking",
+        ),
+        (["--stage1-name=fly"], 1, "only the stage1 native changes the apps of a running pod"),
         (
             ["--stage1-name=fly", "--stage1-path=/x"],
+            254,
             "flags --stage1-path and --stage1-name are mutually exclusive",
         ),
     ],
 )
-def test_a_sandbox_is_refused(pods: PodHost, flags: list[str], said: str) -> None:
+def test_a_sandbox_is_refused(pods: PodHost, flags: list[str], status: int, said: str) -> None:
+    """As with rkt: what a flag refuses ends with the status of flags, other failures with that of these commands."""
     done = pods.podctl("app", "sandbox", *flags)
-    assert (done.status, said in done.err) == (254, True), done.err
+    assert (done.status, said in done.err) == (status, True), done.err
     assert not pods.uuids()
 
 
@@ -140,6 +148,29 @@ def test_an_app_is_added_started_stopped_and_removed(pods: PodHost, sandbox: str
     assert pods.state(sandbox) == "running"
 
 
+@pytest.mark.behaviour("A8", "C17", "D12")
+@pytest.mark.parametrize("users", [(), ("--private-users",)], ids=["host-users", "own-users"])
+def test_an_app_of_a_docker_image_is_added_like_any_and_stopped_in_the_time_of_its_pod(
+    pods: PodHost, tmp_path: pathlib.Path, users: tuple[str, ...]
+) -> None:
+    """Its working directory is made by the process that builds its root in the running pod."""
+    uuid = pods.sandbox("--stop-timeout=1", *users)
+    repository = [{"name": "appc.io/docker/repository", "value": "lab"}]
+    ignores = "pwd; ls -ldn .; trap '' TERM; echo ready; while true; do sleep 0.1; done"
+    app = {"exec": ["/bin/sh", "-c", ignores], "user": "7", "group": "8", "workingDirectory": "/srv/x"}
+    image = str(write_image(tmp_path / "docker.aci", "example.com/docker", app, annotations=repository))
+    pods.ok("fetch", "--insecure-options=image", image)
+    pods.ok("app", "add", "--insecure-options=image", uuid, image, "--name=web")
+    pods.ok("app", "start", uuid, "--app=web")
+    eventually(lambda: "ready" in pods.ok("logs", uuid))
+    where, shown, _ready = (line.removeprefix(": ") for line in logged(pods, uuid))
+    assert (where, shown.split()[:4]) == ("/srv/x", ["drwxr-xr-x", "2", "0", "0"])
+    before = time.monotonic()
+    pods.ok("app", "stop", uuid, "--app=web")
+    assert 0.9 < time.monotonic() - before < 8
+    pods.ok("stop", "--force", uuid)
+
+
 @pytest.mark.behaviour("A8", "A17")
 def test_a_volume_comes_with_an_app(pods: PodHost, sandbox: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "given").write_text("from the host\n")
@@ -150,6 +181,44 @@ def test_a_volume_comes_with_an_app(pods: PodHost, sandbox: str, tmp_path: pathl
     pods.ok("app", "start", sandbox, "--app=web")
     eventually(lambda: "from the host" in pods.ok("logs", sandbox))
     assert f"mounts={tmp_path}:/mnt:(read_only:false)" in pods.ok("app", "status", sandbox, "--app=web")
+
+
+@pytest.mark.behaviour("A17")
+def test_the_values_of_a_volume_of_an_app_are_decoded_and_come_once(
+    pods: PodHost, sandbox: str, tmp_path: pathlib.Path
+) -> None:
+    pods.ok("fetch", pods.image)
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "given").write_text("from the host\n")
+    volume = f"--mnt-volume=name=data,kind=host,source={tmp_path}/a%20b,target=/x%2Cy%2B1"
+    script = f"cat /x,y+1/given; {WAITS}"
+    add = ("app", "add", sandbox, pods.image, "--name=web")
+    pods.ok(*add, volume, "--exec=/bin/sh", "--", "-c", script)
+    pods.ok("app", "start", sandbox, "--app=web")
+    eventually(lambda: "from the host" in pods.ok("logs", sandbox))
+    for wrong, said in (
+        ("name=a,name=b,kind=empty,target=/x", "label name with multiple values"),
+        ("name=a,kind=empty,target=/x,target=/y", "label target with multiple values"),
+        ("name=a,kind=empty", "lacks a name or a target"),
+        ("name=a,kind=host,source=/a%2Cb,target=/x", "has a comma in a value of the volume"),
+        ("name=a,kind=empty,target=/x%zz", "invalid URL escape"),
+    ):
+        done = pods.podctl("app", "add", sandbox, pods.image, "--name=db", f"--mnt-volume={wrong}")
+        assert (done.status, said in done.err) == (254, True), done.err
+
+
+@pytest.mark.behaviour("A45", "A48")
+def test_a_pod_without_apps_says_so(pods: PodHost, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RKT_EXPERIMENT_ATTACH", "true")
+    for words in (
+        ("enter", sandbox, "true"),
+        ("enter", "--app=web", sandbox, "true"),
+        ("attach", sandbox),
+        ("cp", f"{sandbox}:/etc/passwd", "/nowhere/x"),
+    ):
+        done = pods.podctl(*words)
+        assert (done.status, "pod contains zero apps\n" in done.err) == (254, True), done.err
+        assert "multiple" not in done.err
 
 
 @pytest.mark.behaviour("A8", "C20")
@@ -198,6 +267,12 @@ def logged(pods: PodHost, uuid: str) -> list[str]:
         (("app", "stop", "UUID", "--app=no"), 1, 'nonexistent app "no"'),
         (("app", "status", "UUID", "--app=no"), 1, 'cannot find app "no" in the pod'),
         (("app", "start", "ffffffff", "--app=no"), 1, "problem retrieving pod"),
+        (("app", "list"), 1, "takes one UUID, not 0"),
+        (("app", "list", "UUID", "--app=no"), 254, "unknown flag"),
+        (("app", "list", "ffffffff"), 1, "problem retrieving pod"),
+        (("app", "status", "UUID"), 1, "app status takes --app=APP"),
+        (("app", "status", "--app=no"), 1, "takes one UUID, not 0"),
+        (("app", "status", "ffffffff", "--app=no"), 1, "problem retrieving pod"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_the_words_of_rkt(

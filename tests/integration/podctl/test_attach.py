@@ -105,16 +105,20 @@ def test_null_hides_an_output(pods: PodHost) -> None:
 
 
 @pytest.mark.behaviour("A8")
-@pytest.mark.parametrize("users", [(), ("--private-users",)], ids=["host-users", "own-users"])
+@pytest.mark.parametrize(
+    ("users", "mode"),
+    [((), ()), (("--private-users",), ("--mode=tty",)), ((), ("--mode=",))],
+    ids=["host-users", "own-users", "empty-mode"],
+)
 def test_a_terminal_is_attached_to_with_its_size_and_left(
-    pods: PodHost, attach: Attach, screen: tuple[int, int], users: tuple[str, ...]
+    pods: PodHost, attach: Attach, screen: tuple[int, int], users: tuple[str, ...], mode: tuple[str, ...]
 ) -> None:
     master, slave = screen
     reads = 'while true; do read -r line && { echo "<$line>"; stty size; }; done'
     script = f"trap 'stty size' WINCH; test -t 0 && test -t 1 && echo terminal; {reads}"
     uuid = prepared(pods, script, *users, "--stdin=tty", "--stdout=tty", "--stderr=tty")
     assert pods.podctl("attach", "--mode=list", uuid, env=ENABLED).out.split() == ["tty-in", "tty-out"]
-    process = attach(uuid, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    process = attach(*mode, uuid, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
     eventually(lambda: process.poll() is not None or not termios.tcgetattr(slave)[3] & termios.ICANON)
     assert process.poll() is None, shown(master, b"")
     os.write(master, b"hello\r")
@@ -152,5 +156,7 @@ def test_what_can_not_be_attached_to_is_refused(pods: PodHost) -> None:
     other = prepared(pods, "sleep 100", "--stdout=stream")
     done = pods.podctl("attach", "--mode=stdin", other, env=ENABLED)
     assert 'app "busybox" has no endpoint "stdin"' in done.err
+    done = pods.podctl("attach", "--mode=tty", other, env=ENABLED)
+    assert 'app "busybox" has no endpoint "tty-in"' in done.err
     done = pods.podctl("run", "--interactive", pods.image, "--stdin=tty", env=ENABLED)
     assert "interactive option does not work with --stdin" in done.err

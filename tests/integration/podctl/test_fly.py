@@ -67,6 +67,26 @@ def test_the_app_is_in_its_root_with_the_namespaces_of_the_host(pods: PodHost) -
     assert "uid=100(worker) gid=200(workers) groups=7,200(workers)" in text
 
 
+@pytest.mark.behaviour("C17")
+def test_a_missing_working_directory_is_made_for_a_docker_image_alone(
+    pods: PodHost, tmp_path: pathlib.Path
+) -> None:
+    repository = [{"name": "appc.io/docker/repository", "value": "lab"}]
+    app = {
+        "exec": ["/bin/sh", "-c", "pwd; ls -ld ."],
+        "user": "0",
+        "group": "0",
+        "workingDirectory": "/srv/x",
+    }
+    of_docker = write_image(tmp_path / "docker.aci", "example.com/docker", app, annotations=repository)
+    done = pods.podctl("run", FLY, "--insecure-options=image", str(of_docker), "--readonly-rootfs=true")
+    assert (done.status, done.out.split()[:2]) == (0, ["/srv/x", "drwxr-xr-x"]), done.err
+    own = write_image(tmp_path / "own.aci", "example.com/own", app)
+    done = pods.podctl("run", FLY, "--insecure-options=image", str(own))
+    assert done.status == 254
+    assert "/srv/x: no such file or directory" in done.err
+
+
 @pytest.mark.behaviour("D31", "A26", "A28")
 def test_the_app_replaces_podctl_and_records_no_status(pods: PodHost) -> None:
     assert fly(pods, "exit 7").status == 7
@@ -141,6 +161,15 @@ def test_what_fly_does_not_do_is_told(pods: PodHost) -> None:
     done = pods.podctl("run", FLY, "--net=none", "--hostname=h", pods.image, "--exec=/bin/true")
     assert done.status == 0
     assert "fly isolates nothing, and does not apply: hostname, networks" in done.err
+    ours = ("--ipc=private", "--exit-policy=continue", "--shm-size=32M")
+    done = pods.podctl("run", FLY, *ours, pods.image, "--restart=always", "--tz=UTC", "--exec=/bin/true")
+    assert done.status == 0
+    assert "does not apply: ipc, exit_policy, shm_size, restart, timezone\n" in done.err
+    modes = (
+        "--annotation=coreos.com/rkt/stage2/stdin=stream",
+        "--annotation=coreos.com/rkt/stage2/stdout=log",
+    )
+    assert "does not apply: stdin\n" in pods.podctl("prepare", FLY, pods.image, *modes).err
     done = pods.podctl("prepare", FLY, "--port=http:8080", pods.image)
     assert (done.status, "fly cannot forward ports" in done.err) == (254, True)
     done = pods.podctl("prepare", FLY, "--private-users", pods.image)

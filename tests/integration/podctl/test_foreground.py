@@ -278,11 +278,14 @@ def test_a_terminal_that_hangs_up_stops_the_pod(pods: PodHost, screen: tuple[int
 
 
 @pytest.mark.behaviour("C19", "C11")
+@pytest.mark.parametrize("by", ["the image", "a flag"])
 def test_an_app_that_says_when_it_is_ready_is_waited_for(
-    pods: PodHost, tmp_path: pathlib.Path, listening: socket.socket
+    pods: PodHost, tmp_path: pathlib.Path, listening: socket.socket, by: str
 ) -> None:
     """The app says READY=1 to its own socket, by the interpreter of the host; then podctl says so to its manager."""
-    annotation = {"name": "appc.io/executor/supports-systemd-notify", "value": "true"}
+    of_image = "true" if by == "the image" else "false"
+    asked = () if by == "the image" else ("--sdnotify",)
+    annotation = {"name": "appc.io/executor/supports-systemd-notify", "value": of_image}
     app = {"exec": ["/bin/sh"], "user": "0", "group": "0"}
     image = write_image(tmp_path / "notify.aci", "example.com/notify", app, annotations=[annotation])
     tell = (
@@ -297,7 +300,19 @@ def test_an_app_that_says_when_it_is_ready_is_waited_for(
     mounts = [f"--mount=volume={name},target={target}" for name, (_source, target) in libraries.items()]
     script = f'while ! test -e /tmp/go; do sleep 0.05; done; /usr/bin/python3 -c "{tell}"; sleep 100'
     process = subprocess.Popen(
-        [PODCTL, *pods.where, *RUN, *flags, *mounts, str(image), "--exec=/bin/sh", "--", "-c", script],
+        [
+            PODCTL,
+            *pods.where,
+            *RUN,
+            *flags,
+            *mounts,
+            str(image),
+            *asked,
+            "--exec=/bin/sh",
+            "--",
+            "-c",
+            script,
+        ],
         env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

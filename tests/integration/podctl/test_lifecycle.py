@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -229,6 +230,22 @@ def test_an_exit_policy_and_a_restart_policy_are_flags_of_run(pods: PodHost) -> 
     assert done.status == 4
     assert done.texts[-1] == "done"
     assert sum("is started again" in text for text in done.texts) == 2
+
+
+@pytest.mark.behaviour("D12")
+def test_the_stop_timeout_is_a_flag(pods: PodHost) -> None:
+    """An app that ignores SIGTERM is killed in a second, and not in the ten that it has by default."""
+    ignores = ("--exec=/bin/sh", "--", "-c", "trap '' TERM; echo up; while true; do sleep 0.1; done")
+    uuid = pods.ok("prepare", "--stop-timeout=1", pods.image, *ignores)
+    pods.ok("run-prepared", "--detach", "--net=none", uuid)
+    eventually(lambda: "up" in pods.ok("logs", uuid))
+    before = time.monotonic()
+    pods.ok("stop", uuid)
+    assert any(line.startswith("app-busybox=") for line in pods.wait(uuid)), pods.wait(uuid)
+    assert 0.9 < time.monotonic() - before < 8
+    for wrong, said in (("x", '"x" is not'), ("-1", "is out of range"), ("2147483648", "is out of range")):
+        done = pods.podctl("prepare", f"--stop-timeout={wrong}", pods.image)
+        assert (done.status, said in done.err) == (254, True), done.err
 
 
 @pytest.mark.parametrize(

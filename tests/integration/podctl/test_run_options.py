@@ -96,6 +96,24 @@ def test_a_privileged_app_is_one_by_its_flag(pods: PodHost) -> None:
     assert (both.status, "cannot use --privileged with" in both.err) == (254, True), both.err
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"), [((), "0"), (("--no-new-privileges",), "1")], ids=["without", "with"]
+)
+def test_no_program_gains_rights_where_a_flag_says_so(
+    pods: PodHost, flags: tuple[str, ...], said: str
+) -> None:
+    words = (
+        "run",
+        "--net=none",
+        pods.image,
+        "--seccomp=mode=retain,@appc.io/all",
+        *flags,
+        "--exec=/bin/grep",
+    )
+    done = pods.podctl(*words, "--", "NoNewPrivs", "/proc/self/status")
+    assert (done.status, done.texts) == (0, [f"NoNewPrivs:\t{said}"]), done.err
+
+
 def test_an_image_is_never_privileged_by_itself(pods: PodHost, tmp_path: pathlib.Path) -> None:
     app = {
         "exec": ["/bin/grep", "Seccomp:", "/proc/self/status"],

@@ -182,6 +182,23 @@ def test_an_option_that_the_version_lacks_is_a_warning(
     ]
 
 
+@pytest.mark.behaviour("D32")
+def test_what_rkt_did_not_have_is_a_warning(pods: PodHost) -> None:
+    """Not one of what a stage1 for rkt knows, though: its isolators are in the manifest, the rest is in flags."""
+    image = stage1(pods, "says", {"run": '#!/bin/sh\necho "$@"\n'})
+    words = ("prepare", "--insecure-options=image", f"--stage1-path={image}")
+    known = (pods.image, "--memory=64M", "--cpu=1", "--caps-retain=CAP_CHOWN", "--oom-score-adj=7")
+    assert pods.podctl(*words, *known).err == ""
+    of_pod = ("--exit-policy=continue", "--shm-size=32M", "--uts=host", "--memory=64M")
+    of_app = ("--restart=always", "--tz=UTC", "--tmpfs=/x", "--pids-limit=7")
+    done = pods.podctl("run", *words[1:], *of_pod, pods.image, *of_app)
+    assert done.status == 0
+    assert (
+        "a stage1 image may not apply them: tmpfs, uts, exit_policy, shm_size, restart, timezone, resource/memory, "
+        "resource/pids\n"
+    ) in done.err
+
+
 @pytest.mark.behaviour("D25")
 def test_debug_and_interactive_are_passed_on(pods: PodHost) -> None:
     image = stage1(pods, "says", {"run": '#!/bin/sh\necho "$@"\n'})

@@ -169,6 +169,11 @@ def test_a_file_of_a_uuid_stands_for_the_uuid(pods: PodHost, tmp_path: pathlib.P
     pods.ok("status", "--wait-ready=30s", uuid)
     file.write_text(f"\n  {uuid}\t\n")
     assert lines(pods, f"--uuid-file={file}")["state"] == "running"
+    for verb in ("status", "cat-manifest", "stop", "rm", "pause", "unpause"):
+        done = pods.podctl(verb, f"--uuid-file={file}", uuid)
+        assert (done.status, "takes a UUID or --uuid-file, not both" in done.err) == (254, True), done.err
+        assert f"podctl {verb}" in done.err  # the usage
+    assert lines(pods, "--uuid-file=", uuid)["state"] == "running"
     assert json.loads(pods.ok("cat-manifest", f"--uuid-file={file}"))["acKind"] == "PodManifest"
     assert pods.ok("stop", "--force", f"--uuid-file={file}") == f'"{uuid}"'
     assert lines(pods, "--wait=20s", f"--uuid-file={file}")["state"] == "exited"

@@ -267,6 +267,34 @@ def test_an_app_that_does_not_start_fails_a_detached_start(
     assert groups_of(pod.uuid) == []
 
 
+@pytest.mark.behaviour("C17")
+def test_no_link_of_a_docker_image_leads_its_working_directory_out(
+    stage: StageLab, tmp_path: pathlib.Path
+) -> None:
+    """Beneath a link it is made in the root of the app, as everything there is, and in no volume."""
+    outside, volume = tmp_path / "outside", tmp_path / "volume"
+    for each in (outside, volume):
+        each.mkdir()
+    (stage.tree / "out").symlink_to(f"../../../..{outside}")
+    (stage.tree / "into").symlink_to("/vol")
+    done = stage.run(f"pwd; ls -ld {outside}/new", docker=True, workingDirectory="/out/new")
+    assert (done.status, done.lines[0]) == (0, f"{outside}/new"), done.err
+    assert list(outside.iterdir()) == []
+    done = stage.run(
+        "true",
+        docker=True,
+        workingDirectory="/into/new",
+        mounts=[{"volume": "vol", "path": "/vol"}],
+        volumes=[{"name": "vol", "kind": "host", "source": str(volume)}],
+    )
+    assert (done.status, list(volume.iterdir())) == (200, []), done.err
+    assert 'cannot make the working directory "/into/new"' in done.err
+    assert "a link of the image leads into a volume, where nothing is created" in done.err
+    for taken in ("/bin/busybox/new", "/proc/new", "/sys/new"):
+        done = stage.run("true", docker=True, workingDirectory=taken)
+        assert (done.status, f'cannot make the working directory "{taken}"' in done.err) == (200, True), taken
+
+
 @pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
 def test_a_setup_that_fails_leaves_nothing(stage: StageLab, detach: bool) -> None:
     pod = stage.sh("true", user="nobody-knows")

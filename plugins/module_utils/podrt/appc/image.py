@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .names import ImageID
 
 # The stop signal of a Docker image, in the image's spelling.
+ENTRYPOINT = "appc.io/docker/entrypoint"
 STOP_SIGNAL = "appc.io/docker/stopsignal"
 # The health check of a Docker image, in JSON with docker's members. It is kept, and nothing runs it yet.
 HEALTH_CHECK = "appc.io/docker/healthcheck"

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..contexts import contextmanager
-from ..errors import HostFailure, InvalidSpec, NotFound
+from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host.reading import read_text
 from ..pod import documents, lookup
 from ..pod.names import is_uuid
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 # A task that converges the pod may wait for a download; a user of podctl does not wait for that.
 NAME_SECONDS = 60.0
+# Of rkt's commands for apps, all but add.
+_OF_APPS = 1
+
+
+@contextmanager
+def status_of_apps() -> Iterator[None]:
+    """Give errors the exit status that they have in rkt's commands for apps; a flag that cannot be read has another."""
+    try:
+        yield
+    except PodError as err:
+        err.exit_code = _OF_APPS
+        raise
 
 
 def only_argument(call: Call, what: str) -> str:
@@ -40,10 +52,11 @@ def some_arguments(call: Call) -> tuple[str, ...]:
 
 
 def _arguments(call: Call) -> tuple[str, ...]:
-    """The UUIDs, or beginnings of UUIDs, or names that the command is about. Raises InvalidSpec, HostFailure."""
-    if call.options.has("uuid-file"):
-        return (_read_uuid_file(call.options.text("uuid-file")),)
-    return call.words.arguments
+    """The UUIDs, or beginnings of UUIDs, or names that the command is about. Raises UsageError, HostFailure."""
+    file, given = call.options.text("uuid-file"), call.words.arguments
+    if file and given:
+        raise UsageError(f"{call.prefix} takes a UUID or --uuid-file, not both")
+    return (_read_uuid_file(file),) if file else given
 
 
 def _read_uuid_file(path: str) -> str:
@@ -98,6 +111,8 @@ def chosen_app(call: Call, pod: Pod, wanted: str = "") -> str:
     Raises NotFound, InvalidSpec with rkt's words, Corrupt.
     """
     names = [str(app.name) for app in documents.read_manifest(pod.dir).apps]
+    if not names:
+        raise InvalidSpec("pod contains zero apps", "podctl app add adds one, if the pod is a sandbox")
     wanted = wanted or call.options.text("app")
     if wanted:
         if wanted not in names:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 from ..appc.app import App
-from ..appc.image import HEALTH_CHECK, LAYERS_ANNOTATION, STOP_SIGNAL, ImageManifest
+from ..appc.image import ENTRYPOINT, HEALTH_CHECK, LAYERS_ANNOTATION, STOP_SIGNAL, ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import acidentifier_from, acname_from
 from ..appc.ports import Port
@@ -152,7 +152,7 @@ def _annotations(
         f"{ANNOTATION}imageid": config_digest,
         f"{ANNOTATION}tag": reference.tag,
         f"{ANNOTATION}manifesthash": manifest_digest,
-        f"{ANNOTATION}entrypoint": _json_list(config.entrypoint),
+        ENTRYPOINT: _json_list(config.entrypoint),
         f"{ANNOTATION}cmd": _json_list(config.cmd),
         STOP_SIGNAL: config.stop_signal,
         HEALTH_CHECK: config.health_check,

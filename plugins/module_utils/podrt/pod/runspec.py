@@ -22,6 +22,8 @@ END_POD, CONTINUE = "end-pod", "continue"
 EXIT_POLICIES = (END_POD, CONTINUE)
 # The annotation of an app with its restart policy, see restart, which is imported only where an app has one.
 RESTART = "stagecraft.pods/restart"
+# The annotation of an app, or of its image, that says READY=1 once it is up. Source: behaviours C11.
+NOTIFY = "appc.io/executor/supports-systemd-notify"
 # The annotation of an app with its time zone, see timezone.
 TIMEZONE = "stagecraft.pods/timezone"
 RESTART_POLICIES = ("no", "on-failure", "always", "unless-stopped")

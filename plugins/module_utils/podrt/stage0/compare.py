@@ -74,9 +74,9 @@ def _parted(before: Node, after: Node, path: str) -> Iterator[_Part]:
     if isinstance(before, Records) and isinstance(after, Records):
         yield from _parted_records(before, after, path)
     elif isinstance(before, Invocation) and isinstance(after, Invocation):
-        if before != after:
-            option = path if before.words[:1] != after.words[:1] else path.rpartition("exec")[0] + "args"
-            yield option, _shown(before), _shown(after)
+        if before.words != after.words:
+            option = after.by or ("exec" if before.words[:1] != after.words[:1] else "args")
+            yield path.rpartition("exec")[0] + option, _shown(before), _shown(after)
     elif path.endswith(".image") and before != after:
         yield path, *_images(before, after)
     elif isinstance(before, dict) and isinstance(after, dict):

@@ -42,9 +42,13 @@ BRINGS = "brings"
 
 
 class Invocation(Value):
-    """The command line of an app: the option exec is one path, and args are appended."""
+    """The command line of an app: the option exec is one path, and args are appended.
+
+    by: the option that makes it, where that is another one.
+    """
 
     words: tuple[str, ...]
+    by: str = ""
 
 
 class Record(Value):
@@ -162,7 +166,7 @@ def _app(app: RuntimeApp, held: dict[str, object], spec: PodSpec, at: int, key: 
         members["seccomp_profile"] = _profile(app)
     members["mounts"] = _mounts(app, held.get("mounts"), spec, place, app_spec)
     if app.app:
-        members["exec"] = Invocation(app.app.exec)
+        members["exec"] = Invocation(app.app.exec, "command" if app_spec and app_spec.command else "")
         members["environment"] = _environment(app.app.environment, spec, place, app_spec, key)
     return Record(str(app.name), members, place)
 

@@ -60,7 +60,7 @@ def _check_app(
     for option, argv in _programs(app):
         _where_known(lambda: _check_program(root, app, argv, f"{where}.{option}"))  # noqa: B023 - called at once
     if not app.handler("pre-start"):
-        _where_known(lambda: _check_directory(root, directory, where))
+        _where_known(lambda: _check_directory(root, directory, where, docker=docker))
     image = LayeredRoot(layers, _MADE)
     for mount in manifest.mounted(runtime):
         volume = mount.volume
@@ -117,10 +117,13 @@ def _check_program(root: LayeredRoot, app: App, argv: tuple[str, ...], where: st
         raise InvalidSpec(wrong, "name a program that the image has", where=where)
 
 
-def _check_directory(root: LayeredRoot, directory: str, where: str) -> None:
+def _check_directory(root: LayeredRoot, directory: str, where: str, *, docker: bool) -> None:
+    """Check that the working directory is one; a missing one of a docker image is made. Raises InvalidSpec."""
     try:
         wrong = "" if stat.S_ISDIR(root.look(directory).st_mode) else os.strerror(errno.ENOTDIR)
     except OSError as err:
+        if docker and err.errno == errno.ENOENT:
+            return
         wrong = err.strerror or str(err)
     if wrong:
         raise InvalidSpec(

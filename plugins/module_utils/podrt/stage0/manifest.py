@@ -194,7 +194,7 @@ def _runtime_app(
     return RuntimeApp(
         name=app_spec.name or app_name_of(manifest.name),
         image=RuntimeImage(image.id, manifest.name, manifest.labels),
-        app=_overridden(spec, app_spec, _base(app_spec, manifest, where, caller), where, manifest.name),
+        app=_overridden(spec, app_spec, _base(app_spec, manifest, where, caller), where, manifest),
         read_only_root_fs=app_spec.read_only_root_fs,
         annotations=Labels(tuple(sorted(app_spec.annotations))),
         tmpfs=app_spec.tmpfs,
@@ -205,20 +205,28 @@ def _runtime_app(
 def _base(app_spec: AppSpec, manifest: ImageManifest, where: str, caller: tuple[int, int]) -> App:
     if manifest.app:
         return manifest.app
-    if not app_spec.exec:
+    if not app_spec.exec and not app_spec.command:
         raise UndescribedApp(
             f"image {manifest.name} has no app section and --exec argument is not provided",
             "say what to run",
             where=f"{where}.exec",
         )
-    return App(app_spec.exec, str(caller[0]), str(caller[1]))
+    return App(app_spec.exec or app_spec.command, str(caller[0]), str(caller[1]))
 
 
-def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str, image_name: str) -> App:
-    exec_vector = (app_spec.exec or base.exec) + app_spec.args
+def _exec(app_spec: AppSpec, base: App, where: str, manifest: ImageManifest) -> tuple[str, ...]:
+    if app_spec.command:
+        from .docker_command import with_command  # few apps have one
+
+        return with_command(manifest, app_spec.command, f"{where}.command")
+    return (app_spec.exec or base.exec) + app_spec.args
+
+
+def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str, manifest: ImageManifest) -> App:
+    exec_vector = _exec(app_spec, base, where, manifest)
     if not exec_vector:
         raise InvalidSpec(
-            f'image "{image_name}" has an empty "exec" (try --exec=BINARY)',
+            f'image "{manifest.name}" has an empty "exec" (try --exec=BINARY)',
             "say what to run",
             where=f"{where}.exec",
         )

@@ -72,7 +72,8 @@ class Stage1Choice(Value):
 class AppSpec(Value):
     """An image, and what overrides its manifest. None and "": as in the image.
 
-    exec replaces the image's whole exec vector; args are appended to the result. environment: the strongest
+    exec replaces the image's whole exec vector; args are appended to the result. command replaces what comes after the
+    image's Entrypoint, and excludes both. environment: the strongest
     source of a variable. supplementary_gids, user_annotations, user_labels replace the image's. image_isolators: one of
     consent.POLICIES, "" for the pod's.
     """
@@ -81,6 +82,7 @@ class AppSpec(Value):
     name: ACName | None = None
     exec: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
     working_directory: str = ""
     user: str = ""
     group: str = ""
@@ -99,7 +101,14 @@ class AppSpec(Value):
     privileged: bool = False
 
     def check(self) -> None:
-        """Check that capabilities are either retained or removed, or all there."""
+        """Check that a command stands alone, and capabilities are either retained or removed, or all there."""
+        if self.command and (self.exec or self.args):
+            raise InvalidSpec(
+                f"command does not go with {'exec' if self.exec else 'args'}",
+                "command replaces the image's Cmd and keeps its Entrypoint; exec replaces both, and args are appended "
+                "to all that the image runs: take one or the other out",
+                where="command",
+            )
         check_sets(self.isolators, "caps_retain")
         if self.privileged and any(isinstance(each, Capabilities) for each in self.isolators):
             raise InvalidSpec(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 
+from ..appc.image import STOP_SIGNAL
+from ..appc.isolators import MODES
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.config import configured_stage1
 from ..image import find
 from ..image.reference import ImageKey, LocalFile, parse_appc_name, parse_reference
-from ..pod.runspec import FLY, NATIVE, TIMEZONE
+from ..pod.runspec import FLY, NATIVE, NOTIFY, RESTART, TIMEZONE, RunSpec
 from ..pod.stage1 import Interface
 from ..value import Value
 from .images import UNKNOWN_ID, ensure_image
@@ -37,6 +39,17 @@ if TYPE_CHECKING:
 # rkt's names of its flavours; those that run a container manager are what the native one replaces.
 _PREFIX, _FILE = "coreos.com/rkt/stage1-", "stage1-{}.aci"
 _BUILT_IN = {FLY: FLY, NATIVE: NATIVE, "coreos": NATIVE, "src": NATIVE, "host": NATIVE}
+# What the supervisor of the native one does: members of the run spec, and options that are annotations of an app.
+_OF_RUN = ("exit_policy", "log", "shm_size", "aliases")
+_ANNOTATIONS = (("restart", RESTART), ("stop_signal", STOP_SIGNAL), ("timezone", TIMEZONE))
+# The standard files of an app with their usual modes, and the beginning of the annotations with others.
+_STDIO, _OF_STDIO = (("stdin", "null"), ("stdout", "log"), ("stderr", "log")), "coreos.com/rkt/stage2/"
+# The isolators of rkt.
+_RKTS = (
+    *("resource/cpu", "resource/memory", "os/linux/cpu-shares", "os/linux/oom-score-adj"),
+    *(f"os/linux/{what}-{mode}-set" for what in ("capabilities", "seccomp") for mode in MODES),
+    *("os/linux/no-new-privileges", "os/linux/selinux-context"),
+)
 _DIRTY = "-dirty"
 _BY_OTHERS = 0o022
 _NO_DEFAULT = (
@@ -73,7 +86,10 @@ class FoundStage1(Value):
         if self.image is None:
             return wanted
         interface = Interface.of(self.image.manifest)
-        said = tuple(f"{flag} option is not supported by stage1" for flag in interface.lacks(wanted.runspec))
+        said = [f"{flag} option is not supported by stage1" for flag in interface.lacks(wanted.runspec)]
+        unknown = _unknown_to_rkt(wanted)
+        if unknown:
+            said.append(f"rkt had none of these, and a stage1 image may not apply them: {', '.join(unknown)}")
         return wanted.replace(stage1=self.image, warnings=(*wanted.warnings, *said))
 
 
@@ -227,9 +243,36 @@ def check_fly(wanted: Preparation, implicit: Sequence[str]) -> tuple[str, ...]:
         asked.append("event handlers")
     if runspec.hostname:
         asked.append("hostname")
-    if manifest.apps[0].annotations.get(TIMEZONE):
-        asked.append("timezone")
     if any(net.name not in ("default", "host") for net in runspec.networks):
         asked.append("networks")
+    if runspec.ipc == "private":
+        asked.append("ipc")
+    modes = manifest.apps[0].annotations
+    asked += ["sdnotify"] if modes.get(NOTIFY) == "true" else []
+    asked += [name for name, usual in _STDIO if modes.get(f"{_OF_STDIO}{name}") not in (None, usual)]
+    asked += _of_supervisor(wanted)
     said = f"fly isolates nothing, and does not apply: {', '.join(asked)}"
     return (said,) if asked else ()
+
+
+def _of_supervisor(wanted: Preparation) -> list[str]:
+    """The options of a pod that the native stage1 alone knows, where they are not at their defaults. Pure."""
+    runspec, annotations = wanted.runspec, [app.annotations for app in wanted.manifest.apps]
+    found = [name for name in _OF_RUN if getattr(runspec, name) != getattr(RunSpec, name)]
+    return found + [
+        option for option, name in _ANNOTATIONS if any(held.get(name) is not None for held in annotations)
+    ]
+
+
+def _unknown_to_rkt(wanted: Preparation) -> list[str]:
+    """What a pod asks for by members, annotations and isolators of documents that rkt did not have. Pure."""
+    manifest = wanted.manifest
+    found = [name for name in ("tmpfs", "privileged") if any(getattr(app, name) for app in manifest.apps)]
+    found += ["uts"] if wanted.runspec.uts == "host" else []
+    own = [str(each.name) for app in manifest.apps if app.app for each in app.app.isolators]
+    # rkt left out isolators of whole pods.
+    isolators = {
+        *(name for name in own if name not in _RKTS),
+        *(str(each.name) for each in manifest.isolators),
+    }
+    return [*found, *_of_supervisor(wanted), *sorted(isolators)]

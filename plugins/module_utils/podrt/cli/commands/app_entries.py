@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from ...errors import Conflict, InvalidSpec, NotFound, PodError
+from ...errors import Conflict, InvalidSpec, NotFound
 from ...pod import documents
 from ...pod.lifecycle import PodState
 from ...stage0.replaced import settle_if_left
 from ...stage1.entries import apps_of
-from ..podargs import only_argument, resolve
+from ..podargs import only_argument, resolve, status_of_apps
 from ..running import recording_failure
 
 TYPE_CHECKING = False
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from ...pod.lifecycle import Pod
     from ..call import Call
-
-# Of rkt's commands for apps, but for add.
-_FAILED = 1
 
 
 def check_mutable(pod: Pod) -> None:
@@ -77,7 +74,7 @@ def _removed(call: Call, pod: Pod, app: str) -> None:
 
 def _on_app(call: Call, what: str, do: Callable[[Pod, str], None]) -> int:
     """Do something to the app that the words name. Raises PodError, with rkt's status."""
-    try:
+    with status_of_apps():
         if not call.words.arguments:
             raise InvalidSpec("must provide the pod UUID")
         app = call.options.text("app")
@@ -85,9 +82,6 @@ def _on_app(call: Call, what: str, do: Callable[[Pod, str], None]) -> int:
             raise InvalidSpec(f"must provide the app to {what}", "say --app=APP")
         with resolve(call, only_argument(call, "UUID")) as pod:
             do(pod, app)
-    except PodError as err:
-        err.exit_code = _FAILED
-        raise
     return 0
 
 

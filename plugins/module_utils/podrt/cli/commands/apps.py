@@ -9,19 +9,20 @@ import os
 from ...appc.labels import Labels
 from ...appc.pod import PodManifest
 from ...errors import Conflict, InvalidSpec
+from ...image.reference import escape
 from ...pod import documents
 from ...pod.runspec import NATIVE
 from ...stage0 import apps
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, Preparation, build_manifest, check_exposed
 from ...stage0.operations import ensure_new_pod
-from ...stage0.options.texts import pairs
+from ...stage0.options.texts import decoded_items, pairs
 from ...stage0.preflight import check_ports, warnings_of_ports
 from ..appflags import MNT_VOLUME
 from ..flags import Given, UsageError, Words
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, sandbox_spec
 from ..plans import carry_out, ensure_image
-from ..podargs import resolve
+from ..podargs import resolve, status_of_apps
 from ..running import check_service, run_pod
 from .app_entries import check_mutable
 from .run import read_file, stage1_of, uuid_saver
@@ -42,15 +43,16 @@ if TYPE_CHECKING:
 def sandbox(call: Call) -> int:
     """Run a pod without apps until it is stopped; returns its exit status."""
     spec = sandbox_spec(call.options).settled(call.host.paths)
-    check_service(call, spec.run)
     made: list[Pod] = []
-    carry_out(call, _without_apps(call, spec, made.append))
-    (pod,) = made
-    try:
-        pod.move("run", synced=False)  # nor are its files
-    except BaseException:
-        pod.discard()
-        raise
+    with status_of_apps():
+        check_service(call, spec.run)
+        carry_out(call, _without_apps(call, spec, made.append))
+        (pod,) = made
+        try:
+            pod.move("run", synced=False)  # nor are its files
+        except BaseException:
+            pod.discard()
+            raise
     return run_pod(call, pod, detach=call.options.on("detach"))
 
 
@@ -140,15 +142,18 @@ def _with_volumes(words: AppWords) -> Words:
     given: list[Given] = []
     own = [flag for flag in words.given if flag.name != MNT_VOLUME]
     for text in words.options.all(MNT_VOLUME):
-        pairs = [pair.partition("=") for pair in text.split(",")]
-        found = {name: value for name, _equals, value in pairs}
-        if not found.get("name") or not found.get("target"):
+        found = dict(decoded_items(text))
+        name, target = found.pop("name", ""), found.pop("target", "")
+        if not name or not target:
             raise InvalidSpec(
                 f'--{MNT_VOLUME}="{text}" lacks a name or a target', "say name=NAME,...,target=PATH"
             )
-        rest = [f"{name}={value}" for name, _equals, value in pairs if name not in ("name", "target")]
-        given.append(Given("volume", ",".join((found["name"], *rest))))
-        own.append(Given("mount", f"volume={found['name']},target={found['target']}"))
+        if any("," in value for value in (name, *found.values())):
+            raise InvalidSpec(
+                f'--{MNT_VOLUME}="{text}" has a comma in a value of the volume', "only a target may hold one"
+            )
+        given.append(Given("volume", ",".join((name, *(f"{key}={value}" for key, value in found.items())))))
+        own.append(Given("mount", f"volume={name},target={escape(target)}"))
     return Words(tuple(given), (), (words.replace(given=tuple(own)),))
 
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from ..call import Call
 
 _AUTO, _LIST = "auto", "list"
+_TERMINAL = {"tty": ("tty-in", "tty-out")}
 
 
 def attach(call: Call) -> int:
     """Carry between this process's standard files and those of an app, until the app ends."""
-    mode = call.options.text("mode", _AUTO)
+    mode = call.options.text("mode") or _AUTO
     with resolve(call, only_argument(call, "UUID")) as pod:
         if pod.state() is not PodState.RUNNING:
             raise Conflict(f'pod "{pod.uuid}" isn\'t currently running')
@@ -54,7 +55,7 @@ def _modes(pod: Pod, app: str) -> Stdio:
 
 
 def _wanted(app: str, endpoints: tuple[str, ...], mode: str) -> tuple[str, ...]:
-    """The endpoints of a mode: all, or those of a list. Raises InvalidSpec."""
+    """The endpoints of a mode: all, or those of a list, where tty means both of a terminal. Raises InvalidSpec."""
     if not endpoints:
         raise InvalidSpec(
             f'app "{app}" has nothing to attach to',
@@ -62,7 +63,7 @@ def _wanted(app: str, endpoints: tuple[str, ...], mode: str) -> tuple[str, ...]:
         )
     if mode == _AUTO:
         return endpoints
-    wanted = tuple(dict.fromkeys(mode.split(",")))
+    wanted = tuple(dict.fromkeys(name for word in mode.split(",") for name in _TERMINAL.get(word, (word,))))
     for name in wanted:
         if name not in endpoints:
             raise InvalidSpec(f'app "{app}" has no endpoint "{name}"', f"it has {', '.join(endpoints)}")

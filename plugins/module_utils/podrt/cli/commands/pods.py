@@ -26,7 +26,7 @@ from ..output import (
     status_lines,
     table,
 )
-from ..podargs import only_argument, resolve
+from ..podargs import only_argument, resolve, status_of_apps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ..call import Call
 
 _POLL_SECONDS = 0.1
-# Of rkt's commands for apps.
-_APP_FAILED = 1
 
 
 def list_command(call: Call) -> int:
@@ -154,7 +152,7 @@ def cat_manifest(call: Call) -> int:
 
 def list_apps(call: Call) -> int:
     """List the apps of a pod."""
-    with resolve(call, only_argument(call, "UUID")) as pod:
+    with status_of_apps(), resolve(call, only_argument(call, "UUID")) as pod:
         found = shown_status(call.host, pod)
     rows = [] if call.options.on("no-legend") else [["NAME", "STATE"]]
     sys.stdout.write(table(rows + [[app.name, app.state] for app in found.apps]))
@@ -163,9 +161,10 @@ def list_apps(call: Call) -> int:
 
 def app_status(call: Call) -> int:
     """Print the status of an app."""
-    with resolve(call, only_argument(call, "UUID")) as pod:
-        found = shown_status(call.host, pod)
-    app = _found(found, call.options.text("app"))
+    with status_of_apps():
+        with resolve(call, only_argument(call, "UUID")) as pod:
+            found = shown_status(call.host, pod)
+        app = _found(found, call.options.text("app"))
     how = call.options.text("format")
     if how:
         call.tell_json(app_json(found, app, call.host.paths), how)
@@ -181,11 +180,9 @@ def _found(pod: PodStatus, name: str) -> AppStatus:
     for app in pod.apps:
         if app.name == name:
             return app
-    err = NotFound(
+    raise NotFound(
         f'cannot find app "{name}" in the pod', f"podctl app list {pod.uuid} shows those that it has"
     )
-    err.exit_code = _APP_FAILED
-    raise err
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {

@@ -9,7 +9,7 @@ from ...appc.isolators import MODES, SECCOMP_PROFILE
 from ...appc.ports import PROTOCOLS, Port
 from ...appc.volumes import Mount, Tmpfs
 from ...host.policy import POLICIES
-from ...pod.runspec import RESTART, RESTART_POLICIES, TIMEZONE
+from ...pod.runspec import NOTIFY, RESTART, RESTART_POLICIES, TIMEZONE
 from ..spec import AppSpec
 from . import parsers
 from .option import (
@@ -126,6 +126,13 @@ APP = (
         flag=AsFlag("exec", "PATH", "run this instead of the image's program", once=True),
     ),
     Option("args", ARGUMENTS, "args", "app.exec", back="rest", default=(), no_flag="they follow --"),
+    Option(
+        "command",
+        ARGUMENTS,
+        "command",
+        default=(),
+        no_flag="with rkt, what follows -- is appended and --exec replaces all; Entrypoint and Cmd are docker's",
+    ),
     Option(
         "working_dir",
         TEXT,
@@ -271,7 +278,17 @@ APP = (
         overrides=True,
         flag=AsFlag("selinux", "USER:ROLE:TYPE:LEVEL", "the SELinux label of the app"),
     ),
-    isolator("no_new_privileges", BOOLEAN, "os/linux/no-new-privileges", _IMAGES_ONLY),
+    isolator(
+        "no_new_privileges",
+        BOOLEAN,
+        "os/linux/no-new-privileges",
+        AsFlag(
+            "no-new-privileges",
+            "",
+            "let no program of it gain rights, by set-user-ID or file capabilities",
+            bare="true",
+        ),
+    ),
     Option(
         "privileged",
         BOOLEAN,
@@ -336,6 +353,15 @@ APP = (
         f"annotations[{TIMEZONE}]",
         parsers.timezone,
         flag=AsFlag("tz", "ZONE", "the time zone of the app: Europe/Berlin, or local for the host's"),
+    ),
+    Option(
+        "sdnotify",
+        BOOLEAN,
+        "annotations[]",
+        f"annotations[{NOTIFY}]",
+        parsers.sdnotify,
+        "truth",
+        flag=AsFlag("sdnotify", "", "count it as started once it has said READY=1", bare="true"),
     ),
     Option(
         "restart",

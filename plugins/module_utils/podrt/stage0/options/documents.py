@@ -164,6 +164,10 @@ def _selinux(value: object) -> object:
     return ":".join(map(str, value.values())) if isinstance(value, dict) else value
 
 
+def _truth(text: object) -> object:
+    return None if text is None else text == "true"
+
+
 def _restart(text: object) -> object:
     """The form of a restart policy; one that is not understood is shown as it is."""
     if not isinstance(text, str):
@@ -193,5 +197,6 @@ _BACK: dict[str, Callable[[object], object]] = {
     "selinux": _selinux,
     "stage1_image": _stage1_image,
     "text": _text,
+    "truth": _truth,
     "volumes": _volumes,
 }

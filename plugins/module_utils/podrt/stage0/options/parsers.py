@@ -17,7 +17,7 @@ from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
 from ...image.reference import parse_reference
 from ...net.requests import parse_requests
-from ...pod.runspec import INSECURE, LONGEST_WAIT, RESTART, TIMEZONE, NetworkRequest, check_range
+from ...pod.runspec import INSECURE, LONGEST_WAIT, NOTIFY, RESTART, TIMEZONE, NetworkRequest, check_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -259,6 +259,11 @@ def timezone(text: str, where: str) -> tuple[str, str] | None:
     if text:
         check_zone(text, where)
     return (TIMEZONE, text) if text else None
+
+
+def sdnotify(value: bool, _where: str) -> tuple[str, str]:
+    """The annotation of an app that says when it is up, in place of its image's."""
+    return NOTIFY, "true" if value else "false"
 
 
 def restart(form: Fields) -> tuple[str, str] | None:

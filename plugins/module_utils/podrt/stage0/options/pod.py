@@ -383,7 +383,7 @@ POD = (
         "run.stop_timeout",
         "run.stopTimeout",
         default=RunSpec.stop_timeout,
-        no_flag="rkt left it to systemd",
+        flag=AsFlag("stop-timeout", "SECONDS", "how long apps that are stopped have before they are killed"),
     ),
     Option(
         "exit_policy",

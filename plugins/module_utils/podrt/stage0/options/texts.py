@@ -112,10 +112,12 @@ def volumes(texts: Iterable[str], rows: Sequence[Option]) -> list[dict[str, obje
 
 def mounts(texts: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
     """KEY=VALUE,... each, which may hold URL escapes. Raises InvalidSpec with rkt's words."""
-    found = (_items(text.split(","), loose=True) for text in texts)
-    return [
-        _keyed([(_decoded(key), _decoded(value)) for key, value in each], rows, "mount") for each in found
-    ]
+    return [_keyed(decoded_items(text), rows, "mount") for text in texts]
+
+
+def decoded_items(text: str) -> list[tuple[str, str]]:
+    """KEY=VALUE,... which may hold URL escapes, each key once. Raises InvalidSpec with rkt's words."""
+    return [(_decoded(key), _decoded(value)) for key, value in _items(text.split(","), loose=True)]
 
 
 def _decoded(text: str) -> str:

@@ -195,6 +195,8 @@ def _steps(pod: PodDir, manifest: PodManifest, runspec: RunSpec) -> tuple[Step, 
     steps += _names(pod, runspec)
     prefill = tuple(read_text_or(pod.app_prefill(app.name), "", beneath=pod.path).split())
     steps += volume_steps(pod, _flat(manifest), app, VolumeInputs(prefill))
+    if app.app and app.app.working_directory and is_docker(read_app_manifest(pod, app.name)):
+        steps.append(DirStep(app.app.working_directory))
     if app.read_only_root_fs:
         steps.append(SealStep("/"))
     return tuple(steps)

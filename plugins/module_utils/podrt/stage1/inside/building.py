@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 
-from ...errors import HostFailure, NotFound
+from ...errors import HostFailure, NotFound, printable
 from ...host import syscalls
-from ...host.execution import program_path
+from ...host.execution import CHDIR_FAILED, program_path
 from ...host.identity import identity_of
-from ..plan.roots import MountedRoot
+from ..plan.roots import MountedRoot, open_dir
 from ..plan.volumes import id_map
 from .app import Resolved
 from .rehearsal import misdescribed
@@ -65,6 +65,8 @@ def finish(plan: SandboxPlan, app: AppPlan, number: int) -> Resolved:
     """
     root = _open_root(app)
     try:
+        if app.launch.docker:
+            _make_working_directory(app, number, root)
         for step in app.last_steps:
             _apply(app, step, root)
         launch = app.launch
@@ -81,6 +83,26 @@ def finish(plan: SandboxPlan, app: AppPlan, number: int) -> Resolved:
         )
     finally:
         os.close(root)
+
+
+def _make_working_directory(app: AppPlan, number: int, root: int) -> None:
+    """Make the working directory of a docker image if it is missing, as docker does: before the root may be read-only,
+    and in what is mounted there. Raises InvalidSpec.
+    """
+    path = app.launch.working_directory
+    try:
+        os.close(open_dir(root, path))
+    except OSError as err:
+        failed = misdescribed(
+            app.name,
+            number,
+            "working_dir",
+            f'app "{app.name}" could not be started: cannot make the working directory "{printable(path)}": '
+            f"{err.strerror}",
+            "name one that the image has, or a path where it can be made",
+        )
+        failed.exit_code = CHDIR_FAILED
+        raise failed from err
 
 
 def _identity(plan: SandboxPlan, root: int, launch: Launch) -> Identity:

@@ -18,6 +18,7 @@ from ...pod.disks import check_cpusets, find_disks
 from ...pod.documents import read_app_manifest, read_lower, read_runspec
 from ...pod.idmaps import mount_owners
 from ...pod.limits import names_disks
+from ...pod.runspec import NOTIFY
 from ...seccomp import files as filter_files
 from ..inside.rights import permitted_capabilities
 from ..plan.mounts import OverlayStep
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from ..plan.sandbox import AppPlan, SandboxPlan
     from ..plan.volumes import ImageRoots
 
-_NOTIFY = "appc.io/executor/supports-systemd-notify"
 _DOCKER = "appc.io/docker/repository"
 _JOURNAL_SOCKETS = ("socket", "stdout", "dev-log")
 _CPUS = "/sys/devices/system/cpu"
@@ -156,7 +156,7 @@ def _read_input(
 ) -> AppInput:
     name = str(app.name)
     image = read_app_manifest(pod, name)
-    notify = app.annotations.get(_NOTIFY) or image.annotations.get(_NOTIFY)
+    notify = app.annotations.get(NOTIFY) or image.annotations.get(NOTIFY)
     return AppInput(
         name=name,
         tree_id=read_text(pod.app_tree_id(name), beneath=pod.path),

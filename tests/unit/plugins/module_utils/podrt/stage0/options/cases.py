@@ -60,6 +60,10 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].name": app({}, {"name": "front"}),
     "apps[0].exec": app({}, {"exec": "/bin/echo"}),
     "apps[0].args": app({"args": ["a b"]}, {"args": ["a", "b"]}),
+    "apps[0].command": app(
+        {"exec": "", "args": [], "command": ["/bin/sh", "a b"]},
+        {"exec": "", "args": [], "command": ["/bin/sh", "a"]},
+    ),
     "apps[0].working_dir": app({}, {"working_dir": "/data"}),
     "apps[0].user": app({}, {"user": "7"}),
     "apps[0].group": app({"group": "7"}, {"group": "8"}),
@@ -126,6 +130,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].post_stop": app({"post_stop": ["/bin/true"]}, {"post_stop": ["/bin/echo"]}),
     "apps[0].stop_signal": app({"stop_signal": "quit"}, {"stop_signal": "SIGINT"}),
     "apps[0].timezone": app({}, {"timezone": "UTC"}),
+    "apps[0].sdnotify": app({}, {"sdnotify": True}),
     "apps[0].restart.policy": app({"restart": {"policy": "always"}}, {"restart": {"policy": "on-failure"}}),
     "apps[0].restart.max_retries": app(
         {"restart": {"policy": "always"}}, {"restart": {"policy": "always", "max_retries": 3}}

@@ -151,6 +151,7 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
     ),
     "stop_signal": st.sampled_from(["SIGQUIT", "int", "3", "RTMIN+3"]),
     "timezone": st.sampled_from(["local", "Europe/Berlin", "Etc/GMT+5"]),
+    "sdnotify": st.booleans(),
     "restart": st.fixed_dictionaries(
         {"policy": st.sampled_from(["no", "on-failure", "always", "unless-stopped"])},
         optional={
@@ -283,6 +284,8 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         app.pop("caps_remove" if "caps_retain" in app else "", None)
         app.pop("privileged" if "caps_retain" in app or "caps_remove" in app else "", None)
         app.pop("seccomp" if "seccomp_profile" in app else "", None)
+        if not (app.get("exec") or app.get("args")) and draw(st.booleans()):
+            app["command"] = draw(st.lists(WORD, min_size=1, max_size=3))
         add_swap(draw, app)
         app["name"] = f"{app.get('name', 'app')}-{at}"
     volumes = []
@@ -302,7 +305,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def test_every_option_of_a_spec_takes_part() -> None:
-    assert OF_APP.keys() | {"image", "memory_swap"} == {row.name for row in APP}
+    assert OF_APP.keys() | {"image", "memory_swap", "command"} == {row.name for row in APP}
     into = {row.name for row in ROWS if row.into and not str(row.into).startswith("conduct")}
     assert OF_POD.keys() | ONE_BY_ONE == into
 
@@ -413,7 +416,9 @@ def written_out(app: AppSpec, spec: PodSpec) -> AppSpec:
     paths = {mount.path for mount in app.mounts}
     return app.replace(
         image=ImageKey(IMAGE.id),
-        exec=app.exec or image.exec,
+        exec=app.command[:1] or app.exec or image.exec,
+        args=app.command[1:] or app.args,
+        command=(),
         user=app.user or image.user,
         group=app.group or image.group,
         ports=app.ports or image.ports,
