@@ -69,6 +69,20 @@ def test_check_mode_knows_which_volumes_the_users_of_a_pod_can_be_given(
         assert why in done["msg"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "what"), [("user", "65536", "user"), ("group", "70000", "group")]
+)
+def test_check_mode_knows_which_users_a_pod_with_its_own_has(
+    host: Host, option: str, value: str, what: str
+) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    for check in (True, False):
+        done = host.pod(private_users=True, check=check, app={option: value})
+        assert done.get("failed"), done
+        assert done["msg"].startswith(f"apps[0].{option}: {what} {value} is out of range ("), done["msg"]
+    assert not host.pod(check=True, app={option: value}).get("failed")
+
+
 def test_info_has_what_the_kernel_applied(host: Host, tmp_path: pathlib.Path) -> None:
     (tmp_path / "given").mkdir()
     volumes = [{"name": "data", "source": str(tmp_path / "given"), "read_only": True}]

@@ -68,6 +68,19 @@ def test_no_descriptor_of_the_host_can_be_the_working_directory(
         assert done.status == execution.CHDIR_FAILED, (number, done.text)
 
 
+@pytest.mark.finding("CVE-2024-21626")
+@pytest.mark.parametrize(
+    "path", ["/proc/self/fd/7", "/proc/self/fd/9/made", "/proc/1/cwd/made", "/proc/made"]
+)
+def test_no_working_directory_of_a_docker_image_is_made_outside_of_its_root(
+    stage: StageLab, path: str
+) -> None:
+    """A missing one is made by a process that has the directories of the host."""
+    done = stage.run("echo ran", workingDirectory=path, docker=True)
+    assert (done.status, "ran" in done.lines) == (execution.CHDIR_FAILED, False), done.text
+    assert not any(os.path.lexists(f"{place}/made") for place in ("", os.getcwd(), stage.tree))
+
+
 @pytest.mark.behaviour("C17")
 @pytest.mark.parametrize("who", WHO, ids=["root", "a user"])
 @pytest.mark.parametrize("link", ["/proc/1/root", "/proc/1/cwd"])

@@ -56,7 +56,7 @@ class ReplaceApps(Change):
         check_sources(host, self.wanted.manifest, own_users=self.wanted.runspec.private_users)
         one = _only(self.wanted, self.changes.come)
         with _placed(self.wanted, self.changes.come):
-            check_apps(one.manifest, one.images)
+            check_apps(one.manifest, one.images, own_users=one.runspec.private_users)
 
     def apply(self, host: Host) -> None:
         """Raises the failure of a new app, with rolled_back in its facts."""

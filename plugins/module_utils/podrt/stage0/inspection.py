@@ -16,8 +16,10 @@ from ..appc.volumes import EmptyVolume, HostVolume, NamedVolume, app_path
 from ..errors import InvalidSpec, NotFound, PodError
 from ..host.execution import complaint, program_path
 from ..host.identity import group_id, identity_of, user_id
+from ..pod.subids import COUNT
 from ..store.layered import Covered, LayeredRoot
 from ..store.trees import RenderedImage
+from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,29 +41,39 @@ _MADE = (
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def check_apps(manifest: PodManifest, images: Sequence[Image]) -> None:
+class _Described(Value):
+    """An image as the apps of it are checked. users: how many the pod has of its own, 0 for those of the host."""
+
+    layers: tuple[str, ...]
+    docker: bool
+    users: int
+
+
+def check_apps(manifest: PodManifest, images: Sequence[Image], *, own_users: bool = False) -> None:
     """Raise InvalidSpec, with the option's place, for an app that cannot start from its image as described.
 
-    images: one for each app, in order. One that is not rendered yet is not checked.
+    images: one for each app, in order. One that is not rendered yet is not checked. own_users: whether the pod has its
+    own, which are fewer than the host's.
     """
+    users = COUNT if own_users else 0
     for index, (app, image) in enumerate(zip(manifest.apps, images)):
         if isinstance(image, RenderedImage) and app.app is not None:
-            docker = image.manifest.of_docker_origin
-            _check_app(manifest, app, app.app, image.lower, f"apps[{index}]", docker=docker)
+            described = _Described(image.lower, image.manifest.of_docker_origin, users)
+            _check_app(manifest, app, app.app, described, f"apps[{index}]")
 
 
 def _check_app(
-    manifest: PodManifest, runtime: RuntimeApp, app: App, layers: tuple[str, ...], where: str, *, docker: bool
+    manifest: PodManifest, runtime: RuntimeApp, app: App, described: _Described, where: str
 ) -> None:
     targets = [app_path(mount.path) for mount in runtime.mounts]
     directory = app.working_directory or "/"
-    root = LayeredRoot(layers, (*_MADE, *targets), directory)
-    _where_known(lambda: _check_identity(root, app, where, docker=docker))
+    root = LayeredRoot(described.layers, (*_MADE, *targets), directory)
+    _where_known(lambda: _check_identity(root, app, where, described))
     for option, argv in _programs(app):
         _where_known(lambda: _check_program(root, app, argv, f"{where}.{option}"))  # noqa: B023 - called at once
     if not app.handler("pre-start"):
-        _where_known(lambda: _check_directory(root, directory, where, docker=docker))
-    image = LayeredRoot(layers, _MADE)
+        _where_known(lambda: _check_directory(root, directory, where, docker=described.docker))
+    image = LayeredRoot(described.layers, _MADE)
     for mount in manifest.mounted(runtime):
         volume = mount.volume
         if isinstance(volume, (EmptyVolume, NamedVolume)):
@@ -79,12 +91,17 @@ def _where_known(check: Callable[[], None]) -> None:
         return
 
 
-def _check_identity(root: LayeredRoot, app: App, where: str, *, docker: bool) -> None:
+def _check_identity(root: LayeredRoot, app: App, where: str, described: _Described) -> None:
     try:
-        identity_of(root, app.user, app.group, app.supplementary_gids, docker=docker)
+        found = identity_of(root, app.user, app.group, app.supplementary_gids, docker=described.docker)
     except PodError as err:
         option = err.facts.get("what") or "supplementary_gids"
         raise InvalidSpec(err.message, err.hint, where=f"{where}.{option}") from err
+    if described.users:
+        try:
+            found.check_within(described.users)
+        except InvalidSpec as err:
+            raise err.at(f"{where}.{err.where}") from err
 
 
 def _check_owner(root: LayeredRoot, volume: EmptyVolume | NamedVolume, where: str) -> None:

@@ -257,7 +257,7 @@ def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
         from .preflight import check_ports
 
         check_sources(host, wanted.manifest, own_users=wanted.runspec.private_users)
-        check_apps(wanted.manifest, wanted.images)
+        check_apps(wanted.manifest, wanted.images, own_users=wanted.runspec.private_users)
         families = check_networks(host, wanted.manifest, wanted.runspec, replaced)
         check_ports(host, wanted.manifest, replaced, families)
 
