@@ -346,6 +346,26 @@ def test_pods_are_let_through_a_firewall_where_the_play_asks_for_it(host: Host) 
     assert "accept" not in host.machine.run("nft", "list", "table", "inet", "wall").stdout
 
 
+def rates(host: Host) -> dict[str, int]:
+    """The limits of interfaces of the host in bytes a second, as tc says them."""
+    shown = json.loads(host.machine.run("tc", "-j", "qdisc").stdout)
+    return {each["dev"]: each["options"]["rate"] for each in shown if each["kind"] == "tbf"}
+
+
+def test_a_pod_with_a_bandwidth_has_it_on_its_interfaces_and_loses_it_with_the_option(host: Host) -> None:
+    net(host)
+    limited = {"networks": ["br"], "network_bandwidth": "10M"}
+    pod = host.pod(**limited)["pod"]
+    limits = rates(host)
+    assert (sorted(link[:3] for link in limits), set(limits.values())) == (["ifb", "vet"], {10_000_000})
+    assert host.pod(**limited)["changed"] is False
+    # What has gone comes back, to the same pod.
+    host.machine.run("tc", "qdisc", "del", "dev", next(iter(limits)), "root")
+    assert host.pod(**limited)["pod"]["uuid"] == pod["uuid"]
+    assert rates(host) == limits
+    assert host.pod(networks=["br"])["changed"] and rates(host) == {}
+
+
 def test_what_was_written_by_hand_stays(host: Host) -> None:
     place = pathlib.Path(host.machine.directories["config_dir"]) / "net.d"
     place.mkdir(parents=True)

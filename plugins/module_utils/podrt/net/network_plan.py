@@ -23,7 +23,7 @@ from .plan import bridge_of, has_address, not_a_bridge, steps_of
 from .plugin import PORT_MAPPINGS
 from .programs import NO_PROGRAMS, PluginPrograms
 from .ranges import Assigned, fitting_range
-from .rates import runtime_rates
+from .rates import NO_RATE, runtime_rates
 from .result import NetResult, result_of_addresses
 from .rules import MASQUERADED, PodRules, SubnetChain
 from .shaping import is_limited, left_to_program, shape_of
@@ -239,7 +239,7 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
         _check_chain(resolved.conf)
         _check_isolation(resolved.conf)
         if is_limited(resolved.conf) and not attachment.has_host_end:
-            shape_of(resolved.conf, Place(_NO_POD, index), "", 0)  # which says why not
+            shape_of(resolved.conf, Place(_NO_POD, index), "", NO_RATE)  # which says why not
         attachment.likely_steps()  # raises if the configuration lacks something
     except InvalidSpec as err:
         if not net.where:
