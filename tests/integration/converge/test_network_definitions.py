@@ -455,6 +455,24 @@ def test_a_pod_keeps_its_way_out_beside_a_network_that_leads_nowhere(
     host.absent()
 
 
+def test_a_pod_has_the_address_that_it_asks_for_of_fixed_ones(host: Host) -> None:
+    fixed = [{"address": "10.78.0.5/24", "gateway": "10.78.0.1"}]
+    ipam = {"type": "static", "addresses": fixed, "routes": [{"dst": "0.0.0.0/0"}]}
+    more = {"capabilities": {"ips": True}, "ipam": ipam}
+    assert net(host, subnets=None, conf=more, default_route=False)["warnings"] == []
+    assert host.pod(name="db", networks=["br"])["pod"]["networks"][0]["ip"] == "10.78.0.5"
+    asked = ["br:IP=10.78.0.9/24;GATEWAY=10.78.0.1"]
+    pod = host.pod(networks=asked)["pod"]
+    assert pod["networks"][0]["ip"] == "10.78.0.9" and reaches(host, pod, UPLINK)
+    assert host.pod(networks=asked)["changed"] is False
+    other = host.pod(networks=["br:IP=10.78.0.10/24;GATEWAY=10.78.0.1"])
+    assert other["changed"] and other["pod"]["networks"][0]["ip"] == "10.78.0.10"
+    refused = host.pod(networks=["br:IP=10.78.0.10"])
+    assert (
+        refused["failed"] and refused["msg"].startswith("networks[0]: ") and "prefix length" in refused["msg"]
+    )
+
+
 SUBNET_ENV = """FLANNEL_NETWORK=10.244.0.0/16
 FLANNEL_SUBNET=10.244.{}.1/24
 FLANNEL_MTU=1450
