@@ -198,6 +198,14 @@ options:
             scheduler BFQ, or the cost model of cgroup v2.
         version_added: 0.7.0
         type: int
+      network_bandwidth:
+        description:
+          - The bytes a second that each interface of the pod may send, and receive, such as V(10M), where C(10M) is ten
+            million bytes. The smallest limit of its apps and of the pod counts, since they share the interfaces.
+          - It works at the host's end of an interface, as networks of type C(ptp) and C(bridge) have one. Where a pod has
+            none, a warning says so.
+        version_added: 0.12.0
+        type: str
       device_read_bps:
         description:
           - "How many bytes the app may read from a disk in a second, such as C({/dev/sda: 10m}), where C(10m) is ten
@@ -797,6 +805,11 @@ options:
         BFQ, or the cost model of cgroup v2.
     version_added: 0.7.0
     type: int
+  network_bandwidth:
+    description:
+      - The bytes a second that each interface of the pod may send, and receive, as in O(apps[].network_bandwidth).
+    version_added: 0.12.0
+    type: str
   device_read_bps:
     description:
       - "How many bytes all apps together may read from a disk in a second, such as C({/dev/sda: 10m}), where C(10m) is

@@ -40,6 +40,9 @@ options:
     description:
       - The type, such as V(bridge), a switch on the host that all pods of the network are at, or V(ptp), a link of its own
         for each pod.
+      - V(macvlan), V(ipvlan) and V(vlan) are links below a device of the host, V(host-device) is a device of the host
+        itself, V(tap) an interface for a program of the pod, V(dummy) one that leads nowhere, V(loopback) the pod's own
+        C(lo). V(flannel) is the network that flanneld has got a subnet for.
       - Types that are not built in need the program of a CNI plugin on the host, as in Debian's package
         containernetworking-plugins. Members of a configuration that have no option are written as O(conf).
     type: str
@@ -50,7 +53,9 @@ options:
         C(subnet), such as V(10.78.0.0/24) or V(fd00:78::/64).
       - V(auto) is an IPv4 subnet, and V(auto6) an IPv6 subnet, that is chosen when the network is defined, and stays. No
         network, address or route of the host has it then.
-      - The default is V([auto]), unless O(conf) has C(ipam). With O(master) they must be written out.
+      - The default is V([auto]), unless O(conf) has C(ipam). With O(master) and O(device) they must be written out.
+      - V(host-device) and V(tap) as O(type) have none by default, and their interfaces no address then. V(loopback) and
+        V(flannel) do not take them.
     type: list
     elements: dict
     suboptions:
@@ -93,7 +98,8 @@ options:
   default_route:
     description:
       - Whether pods reach all other addresses through the network.
-      - The default is V(true), and V(false) with O(internal=true).
+      - The default is V(true), and V(false) with O(internal=true) or O(gateway=false), and for V(host-device) and V(tap) as
+        O(type).
     type: bool
   dns:
     description:
@@ -128,6 +134,15 @@ options:
         last one, unless the host has one of this name already.
       - The default is C(br-) and the name of the network; if that is longer than 15 characters, 12 digits of a hash of it.
     type: str
+  gateway:
+    description:
+      - Whether the host has an address on the bridge, which is the gateway of the pods, for O(type=bridge).
+      - With V(false) pods are plain ports of the bridge. They reach one another, and what else is on it, such as the
+        network of a device that is a port of a bridge of the host. Where that has a way out, say O(default_route=true) and
+        write its address as C(gateway) of the subnet.
+      - The default is V(true).
+    type: bool
+    version_added: 0.12.0
   master:
     description:
       - The device of the host that the links of pods are below, for V(macvlan), V(ipvlan) and V(vlan) as O(type). Its subnet
@@ -141,6 +156,34 @@ options:
     description:
       - The number of the VLAN, for V(vlan) as O(type).
     type: int
+  device:
+    description:
+      - The device of the host that moves into the pod, and comes back when the pod has ended, for O(type=host-device). One
+        pod at a time can have it. O(conf) can name it by C(hwaddr), C(kernelpath) or C(pciBusID) in its place.
+    type: str
+    version_added: 0.12.0
+  owner:
+    description:
+      - The number of the user who may open the interface, for O(type=tap). The default is root alone.
+    type: int
+    version_added: 0.12.0
+  group:
+    description:
+      - The number of the group that may open the interface, for O(type=tap).
+    type: int
+    version_added: 0.12.0
+  multi_queue:
+    description:
+      - Whether several queues of the interface can be opened, for O(type=tap).
+    type: bool
+    default: false
+    version_added: 0.12.0
+  subnet_file:
+    description:
+      - The file in which flanneld says what it has got, for O(type=flannel). The default is C(/run/flannel/subnet.env). It is
+        read when a pod joins the network. Members of the network itself are C(delegate) in O(conf).
+    type: str
+    version_added: 0.12.0
   mtu:
     description:
       - The largest packet of the network in bytes. The default is the kernel's.
@@ -148,7 +191,7 @@ options:
   ip_masq:
     description:
       - Whether packets that leave the network get the address of the host, so that answers come back.
-      - The default is V(true), and V(false) with O(internal=true).
+      - The default is V(true), and V(false) with O(internal=true) or O(gateway=false).
     type: bool
   hairpin:
     description:
@@ -239,6 +282,22 @@ EXAMPLES = r"""
     type: ptp
     subnets: [172.16.28.0/24]
     open_firewalls: true
+
+- name: Make pods ports of a bridge that the host has, on the network that it is on
+  stagecraft.pods.pod_network:
+    name: office
+    bridge: br0
+    gateway: false
+    default_route: true
+    subnets:
+      - {subnet: 192.0.2.0/24, gateway: 192.0.2.1, range_start: 192.0.2.100, range_end: 192.0.2.120}
+
+- name: Give a pod a device of the host, and let a DHCP server there say its address
+  stagecraft.pods.pod_network:
+    name: uplink
+    type: host-device
+    device: enp2s0
+    conf: {ipam: {type: dhcp}}
 
 - name: Remove a network
   stagecraft.pods.pod_network:
@@ -343,9 +402,15 @@ def main() -> None:
                 "options": {"nameservers": TEXTS, "domain": TEXT, "search": TEXTS, "options": TEXTS},
             },
             "bridge": TEXT,
+            "gateway": {"type": "bool"},
             "master": TEXT,
             "mode": TEXT,
             "vlan_id": {"type": "int"},
+            "device": TEXT,
+            "owner": {"type": "int"},
+            "group": {"type": "int"},
+            "multi_queue": {"type": "bool", "default": False},
+            "subnet_file": TEXT,
             "mtu": {"type": "int"},
             "ip_masq": {"type": "bool"},
             "hairpin": {"type": "bool", "default": False},

@@ -346,6 +346,197 @@ def test_pods_are_let_through_a_firewall_where_the_play_asks_for_it(host: Host) 
     assert "accept" not in host.machine.run("nft", "list", "table", "inet", "wall").stdout
 
 
+def inside(host: Host, pod: dict[str, Any], *argv: str) -> str:
+    """What a program says in the network of a pod."""
+    return host.machine.run("nsenter", f"--net=/proc/{pod['pid']}/ns/net", *argv).stdout
+
+
+def test_pods_are_plain_ports_of_a_bridge(host: Host) -> None:
+    plain: dict[str, Any] = {"gateway": False, "subnets": ["10.78.0.0/24"]}
+    assert net(host, **plain)["changed"] and not net(host, **plain)["changed"]
+    first, second = (host.pod(name=name, networks=["br"])["pod"] for name in ("web", "db"))
+    assert reaches(host, first, second["networks"][0]["ip"])
+    assert "10.78.0" not in host.machine.run("ip", "addr").stdout
+    assert "default" not in inside(host, first, "ip", "route")
+    assert info(host)["problem"] == ""
+    # What else is on the bridge is in reach as well, and is the way out where the definition says so.
+    for words in (
+        ("link", "add", "lan0", "type", "veth", "peer", "name", "lan1"),
+        ("link", "set", "lan0", "master", "br-br", "up"),
+        ("addr", "add", "10.78.0.1/24", "dev", "lan1"),
+        ("link", "set", "lan1", "up"),
+    ):
+        host.machine.run("ip", *words)
+    try:
+        assert reaches(host, first, "10.78.0.1")
+        assert not reaches(host, first, UPLINK)
+        lan = {
+            **plain,
+            "subnets": [{"subnet": "10.78.0.0/24", "gateway": "10.78.0.1"}],
+            "default_route": True,
+        }
+        refused = net(host, **lan)
+        assert refused["error"] == "conflict" and "10.78.0.1/24" in refused["msg"]
+        host.machine.run("ip", "addr", "del", "10.78.0.1/24", "dev", "lan1")
+        assert net(host, **lan, restart_pods=True)["network"]["problem"] == ""
+        (moved,) = (user for user in info(host)["used_by"] if user["name"] == "web")
+        assert moved["uuid"] != first["uuid"]
+        again = host.pod(networks=["br"])
+        assert again["changed"] is False
+        assert "default via 10.78.0.1" in inside(host, again["pod"], "ip", "route")
+    finally:
+        host.machine.run("ip", "link", "del", "lan0")
+    # The host becomes the gateway of the pods that run, and ends to be it.
+    assert net(host, subnets=["10.78.0.0/24"], restart_pods=True)["network"]["gateways"] == ["10.78.0.1"]
+    assert reaches(host, host.pod(networks=["br"])["pod"], UPLINK)
+    assert net(host, **plain, restart_pods=True)["network"]["problem"] == ""
+    assert "10.78.0" not in host.machine.run("ip", "addr").stdout
+    assert host.pod(networks=["br"])["changed"] is False
+
+
+def test_ports_on_a_bridge_without_the_host_are_said_to_be_out_of_reach(host: Host) -> None:
+    net(host, gateway=False, subnets=["10.78.0.0/24"])
+    ports = [{"host_port": 8080, "port": 80, "host_ip": "127.0.0.1"}]
+    done = host.pod(networks=["br"], ports=ports)
+    assert any("the host has no way to its pods" in warning for warning in done["warnings"]), done
+    # Where the host has an address on the bridge, it has a way.
+    host.absent()
+    for words in (("link", "add", "hb0", "type", "bridge"), ("addr", "add", "10.78.0.1/24", "dev", "hb0")):
+        host.machine.run("ip", *words)
+    net(host, gateway=False, subnets=["10.78.0.0/24"], bridge="hb0")
+    assert not any(
+        "no way to its pods" in said for said in host.pod(networks=["br"], ports=ports)["warnings"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "shown", "address"),
+    [
+        ({"type": "host-device", "device": "dev0"}, "veth", ""),
+        (
+            {"type": "host-device", "device": "dev0", "mtu": 1400, "subnets": ["10.78.0.0/24"]},
+            "mtu 1400",
+            "10.78.0.2",
+        ),
+        ({"type": "tap"}, "tun type tap", ""),
+        ({"type": "tap", "owner": 54321, "group": 54322, "mtu": 1400}, "user 54321 group 54322", ""),
+        ({"type": "tap", "multi_queue": True, "subnets": ["auto"]}, "multi_queue", "10.192.0.2"),
+        ({"type": "dummy", "mtu": 1400, "subnets": ["10.78.0.0/24"]}, "dummy", "10.78.0.2"),
+        ({"type": "loopback"}, "", ""),
+    ],
+    ids=["host-device", "with address", "tap", "of users", "of queues", "dummy", "loopback"],
+)
+def test_a_pod_keeps_its_way_out_beside_a_network_that_leads_nowhere(
+    host: Host, options: dict[str, Any], shown: str, address: str
+) -> None:
+    own, networks = {"subnets": None, **options}, ["default", "br"]
+    if "device" in own:
+        host.machine.run("ip", "link", "add", "dev0", "type", "veth", "peer", "name", "dev1")
+        host.machine.run("ip", "link", "set", "dev1", "up")
+    assert net(host, **own)["changed"] and not net(host, **own)["changed"]
+    assert info(host)["problem"] == ""
+    started = host.pod(networks=networks)
+    if started.get("failed") and own["type"] == "dummy":
+        # That of the virtual machine makes it, see test_kernel.
+        assert 'the kernel of this host has no links of type "dummy"' in started["msg"]
+        return
+    pod = started["pod"]
+    assert reaches(host, pod, UPLINK)
+    (joined,) = (each for each in pod["networks"] if each["name"] == "br")
+    assert joined["ip"] == address
+    assert inside(host, pod, "ip", "route").count("default") == 1
+    if shown:
+        # Of the pod's networks it is the first, so its routes would count.
+        assert shown in inside(host, pod, "ip", "-d", "link", "show", "eth0")
+    assert host.pod(networks=networks)["changed"] is False
+    # Nothing of the network but a change of it starts the pod again.
+    if own["type"] != "loopback":
+        assert [each["name"] for each in net(host, **{**own, "mtu": 1300})["affected_pods"]] == ["web"]
+    host.absent()
+
+
+def test_a_pod_has_the_address_that_it_asks_for_of_fixed_ones(host: Host) -> None:
+    fixed = [{"address": "10.78.0.5/24", "gateway": "10.78.0.1"}]
+    ipam = {"type": "static", "addresses": fixed, "routes": [{"dst": "0.0.0.0/0"}]}
+    more = {"capabilities": {"ips": True}, "ipam": ipam}
+    assert net(host, subnets=None, conf=more, default_route=False)["warnings"] == []
+    assert host.pod(name="db", networks=["br"])["pod"]["networks"][0]["ip"] == "10.78.0.5"
+    asked = ["br:IP=10.78.0.9/24;GATEWAY=10.78.0.1"]
+    pod = host.pod(networks=asked)["pod"]
+    assert pod["networks"][0]["ip"] == "10.78.0.9" and reaches(host, pod, UPLINK)
+    assert host.pod(networks=asked)["changed"] is False
+    other = host.pod(networks=["br:IP=10.78.0.10/24;GATEWAY=10.78.0.1"])
+    assert other["changed"] and other["pod"]["networks"][0]["ip"] == "10.78.0.10"
+    refused = host.pod(networks=["br:IP=10.78.0.10"])
+    assert (
+        refused["failed"] and refused["msg"].startswith("networks[0]: ") and "prefix length" in refused["msg"]
+    )
+
+
+SUBNET_ENV = """FLANNEL_NETWORK=10.244.0.0/16
+FLANNEL_SUBNET=10.244.{}.1/24
+FLANNEL_MTU=1450
+FLANNEL_IPMASQ=false
+"""
+
+
+def test_a_pod_of_flannel_is_on_the_network_that_flannel_has_now(host: Host, tmp_path: pathlib.Path) -> None:
+    env, more = tmp_path / "subnet.env", {"delegate": {"isDefaultGateway": True}}
+    own = {"type": "flannel", "subnets": None, "subnet_file": str(env), "conf": more}
+    early = net(host, **own)
+    assert any("flannel has no subnet for this host now" in said for said in early["warnings"])
+    assert "which flannel has not written" in early["network"]["problem"]
+    env.write_text(SUBNET_ENV.format(1))
+    assert net(host, **own)["warnings"] == []
+    pod = host.pod(networks=["br"])["pod"]
+    assert pod["networks"][0]["ip"] == "10.244.1.2" and reaches(host, pod, UPLINK)
+    assert info(host)["problem"] == ""
+    for check in (True, False):
+        again = net(host, **own, check=check)
+        assert (again["changed"], again["affected_pods"], again["network"]["problem"]) == (False, [], "")
+    # The same by a file that no task has made.
+    (file,) = (pathlib.Path(host.machine.directories["config_dir"]) / "net.d").iterdir()
+    members = json.loads(file.read_text())
+    del members["stagecraft.pods/made-by"]
+    file.unlink()
+    file.with_name("10-hand.conf").write_text(json.dumps(members))
+    assert info(host)["problem"] == ""
+    file.with_name("10-hand.conf").rename(file)
+    # Another subnet is another network, and so is another delegate.
+    env.write_text(SUBNET_ENV.format(2))
+    assert info(host)["problem"] == "pod web has joined another definition of it"
+    moved = net(host, **own, restart_pods=True)
+    assert [each["uuid"] for each in moved["affected_pods"]] == [pod["uuid"]]
+    assert moved["network"]["problem"] == ""
+    assert host.pod(networks=["br"])["pod"]["networks"][0]["ip"] == "10.244.2.2"
+    other = net(host, **{**own, "conf": {"delegate": {"isDefaultGateway": True, "hairpinMode": True}}})
+    assert [each["name"] for each in other["affected_pods"]] == ["web"]
+    assert info(host)["problem"] == "pod web has joined another definition of it"
+    # Without flannel's file it is not known what pods would join.
+    env.unlink()
+    assert "another definition" not in info(host)["problem"]
+
+
+def rates(host: Host) -> dict[str, int]:
+    """The limits of interfaces of the host in bytes a second, as tc says them."""
+    shown = json.loads(host.machine.run("tc", "-j", "qdisc").stdout)
+    return {each["dev"]: each["options"]["rate"] for each in shown if each["kind"] == "tbf"}
+
+
+def test_a_pod_with_a_bandwidth_has_it_on_its_interfaces_and_loses_it_with_the_option(host: Host) -> None:
+    net(host)
+    limited = {"networks": ["br"], "network_bandwidth": "10M"}
+    pod = host.pod(**limited)["pod"]
+    limits = rates(host)
+    assert (sorted(link[:3] for link in limits), set(limits.values())) == (["ifb", "vet"], {10_000_000})
+    assert host.pod(**limited)["changed"] is False
+    # What has gone comes back, to the same pod.
+    host.machine.run("tc", "qdisc", "del", "dev", next(iter(limits)), "root")
+    assert host.pod(**limited)["pod"]["uuid"] == pod["uuid"]
+    assert rates(host) == limits
+    assert host.pod(networks=["br"])["changed"] and rates(host) == {}
+
+
 def test_what_was_written_by_hand_stays(host: Host) -> None:
     place = pathlib.Path(host.machine.directories["config_dir"]) / "net.d"
     place.mkdir(parents=True)

@@ -140,7 +140,7 @@ def test_the_limit_of_isolators_is_that_of_each_interface(tmp_path: pathlib.Path
     lab.conf("20-br.conf", json.dumps({**BRIDGE, "name": "br", "ipam": {**IPAM, "subnet": "10.8.0.0/24"}}))
     before = lab.snapshot()
     pod = lab.pod()
-    pod.limit = 16 * MEGA
+    pod.limit = 2 * MEGA  # bytes, of which appc speaks; the plugin's are bits
     pod.attach("n,br")
     for info, gateway in zip(pod.infos, ("10.7.0.1", "10.8.0.1")):
         assert 0 < received(here(), pod.netns, info.ip) <= bound(16 * MEGA)
@@ -194,14 +194,15 @@ def test_one_way_alone_may_be_limited(tmp_path: pathlib.Path, ingress: int, egre
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("limit", [4 * MEGA, 64 * MEGA])
+@pytest.mark.parametrize("limit", [MEGA // 2, 8 * MEGA])
 @in_own_network
 def test_the_strictest_limit_counts(tmp_path: pathlib.Path, limit: int) -> None:
     pod = lab_with(tmp_path, PTP, limits(8 * MEGA, 24 * MEGA), limits(0, 16 * MEGA)).pod()
     pod.limit = limit
     pod.attach("n")
     rates = [qdiscs(link)["tbf"]["options"]["rate"] for link in (pod.infos[0].host_if, shaper_of(pod))]  # type: ignore[index]
-    assert rates == [min(limit, 8 * MEGA) // 8, min(limit, 16 * MEGA) // 8]
+    # The limit of an isolator is in bytes, as appc has it; those of the plugin are in bits.
+    assert rates == [min(limit, MEGA), min(limit, 2 * MEGA)]
 
 
 @pytest.mark.kernel
@@ -212,11 +213,11 @@ def test_a_burst_below_a_packet_stops_nothing_and_a_fast_rate_is_one(tmp_path: p
     pod = lab.pod().attach("n")
     assert received(here(), pod.netns, pod.address) > 0
     fast = lab.pod()
-    fast.limit = 10**11
+    fast.limit = 10**11 // 8
     lab.conf("20-f.conf", json.dumps({**PTP, "name": "f", "ipam": {**IPAM, "subnet": "10.8.0.0/24"}}))
     fast.attach("f")
     assert qdiscs(fast.infos[0].host_if)["tbf"]["options"]["rate"] == 10**11 // 8  # type: ignore[index]
-    assert drift_of(fast, 10**11).sentences == ()
+    assert drift_of(fast, 10**11 // 8).sentences == ()
 
 
 def take_queue(pod: Pod) -> None:
@@ -277,14 +278,45 @@ def test_a_link_that_has_gone_comes_back_with_its_limits(tmp_path: pathlib.Path)
 @in_own_network
 def test_a_limit_follows_the_apps_of_a_pod_and_not_of_an_earlier_release(tmp_path: pathlib.Path) -> None:
     pod = lab_with(tmp_path, PTP).pod().attach("n")
-    drift = drift_of(pod, 8 * MEGA)
+    drift = drift_of(pod, MEGA)
     assert drift.sentences == ((0, f"limits of link {pod.infos[0].host_if}"),)
     mend(pod.joining, pod.netns, drift, ())
-    assert drift_of(pod, 8 * MEGA).sentences == ()
+    assert drift_of(pod, MEGA).sentences == ()
+    # Of releases that limited no rates.
     record = json.loads(pathlib.Path(pod.info_path).read_text())
-    del record[0]["limit"]
+    del record[0]["byteLimit"]
     pathlib.Path(pod.info_path).write_text(json.dumps(record))
-    assert drift_of(pod, 4 * MEGA).sentences == ()
+    assert drift_of(pod, MEGA // 2).sentences == ()
+
+
+@pytest.mark.kernel
+@in_own_network
+def test_a_pod_of_a_release_that_took_limits_as_bits_stays_as_it_runs(tmp_path: pathlib.Path) -> None:
+    pod = lab_with(tmp_path, PTP).pod()
+    pod.limit = MEGA
+    pod.attach("n")
+    record = json.loads(pathlib.Path(pod.info_path).read_text())
+    # What 0.11.0 records of a pod whose manifest has 8M, and does for it.
+    assert record[0].pop("byteLimit") == MEGA
+    record[0]["limit"] = 8 * MEGA
+    pathlib.Path(pod.info_path).write_text(json.dumps(record))
+    assert drift_of(pod, 8 * MEGA).sentences == ()
+    # So it is mended to, and so follows its apps.
+    take_queue(pod)
+    mend(pod.joining, pod.netns, drift_of(pod, 8 * MEGA), ())
+    assert qdiscs(pod.infos[0].host_if)["tbf"]["options"]["rate"] == MEGA  # type: ignore[index]
+    mend(pod.joining, pod.netns, drift_of(pod, 4 * MEGA), ())
+    assert qdiscs(pod.infos[0].host_if)["tbf"]["options"]["rate"] == MEGA // 2  # type: ignore[index]
+
+
+@pytest.mark.kernel
+@in_own_network
+def test_a_limit_of_an_isolator_is_so_many_bytes_a_second(tmp_path: pathlib.Path) -> None:
+    pod = lab_with(tmp_path, BRIDGE).pod()
+    pod.limit = MEGA
+    pod.attach("n")
+    for found in (received(here(), pod.netns, pod.address), received(pod.netns, here(), "10.7.0.1")):
+        assert MEGA * SECONDS / 2 < found <= bound(8 * MEGA)
 
 
 @pytest.mark.kernel

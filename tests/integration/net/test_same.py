@@ -249,6 +249,69 @@ def test_a_pod_is_attached_as_by_the_plugins_of_cni(tmp_path: pathlib.Path, name
     check.check()
 
 
+STATIC = {
+    "type": "static",
+    "addresses": [FIXED],
+    "routes": [{"dst": "10.66.0.0/16"}, {"dst": "10.67.0.0/16", "gw": "10.7.0.1"}],
+}
+
+
+@pytest.mark.behaviour("E14")
+@pytest.mark.parametrize(
+    ("asked", "capability", "args"),
+    [
+        ("", False, []),
+        ("IP=10.8.0.5/24", False, []),
+        ("IP=10.7.0.5/24;GATEWAY=10.7.0.1", False, []),
+        ("IP=10.8.0.5/24;GATEWAY=10.8.0.1", False, []),
+        ("", False, ["10.7.0.5/24", "fd00:7::5/64"]),
+        ("IP=10.7.0.5/24", True, []),
+        ("IP=10.7.0.5/24", True, ["10.7.0.6/24"]),
+        ("", True, []),
+    ],
+)
+@in_own_network
+def test_static_addresses_are_those_of_the_plugin_of_cni(
+    tmp_path: pathlib.Path, asked: str, capability: bool, args: list[str]
+) -> None:
+    plugin = {
+        "type": "bridge",
+        "bridge": "cni7",
+        "ipam": STATIC,
+        **({"capabilities": {"ips": True}} if capability else {}),
+        **({"args": {"cni": {"ips": args}}} if args else {}),
+    }
+    lab = begun(tmp_path, [plugin])
+    # The program gets what a runtime gives it: by the capability, the addresses once more.
+    ips = [word.removeprefix("IP=") for word in asked.split(";") if word.startswith("IP=")]
+    given = {
+        **plugin,
+        "cniVersion": "0.4.0",
+        "name": "same",
+        **({"runtimeConfig": {"ips": ips}} if capability else {}),
+    }
+    theirs = Runtime(lab.pod(), [])
+    done = subprocess.run(
+        [f"{CNI}/static"],
+        input=json.dumps(given),
+        env={**theirs.env, "CNI_ARGS": asked, "CNI_COMMAND": "ADD"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    wanted = json.loads(done.stdout)
+    pod = lab.pod().attach(f"same:{asked}" if asked else "same")
+    found = pod.infos[0].result.to_json("0.4.0")
+    kept = [{name: value for name, value in each.items() if name != "interface"} for each in found["ips"]]  # type: ignore[attr-defined]
+    assert (kept, found["routes"]) == (wanted["ips"], wanted["routes"])
+    with inside(pod.netns):
+        shown = [each["local"] for each in json.loads(ip("-j", "address", "show", "eth0"))[0]["addr_info"]]
+    assert [each["address"].partition("/")[0] for each in wanted["ips"]] == [
+        each for each in shown if not each.startswith("fe80")
+    ]
+
+
 @pytest.mark.behaviour("E15", "E25")
 # Their ipMasq fails to remove rules that it has not made.
 @pytest.mark.parametrize("name", [each for each in CHAINS if each not in ("tuning", "ptp masq")])

@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -172,3 +173,18 @@ def test_a_port_leads_to_the_port_of_the_app(pods: PodHost) -> None:
 
     eventually(lambda: answer() == b"served\n")
     end(pods)
+
+
+@pytest.mark.behaviour("C43")
+@pytest.mark.parametrize("before", [True, False], ids=["of the pod", "of the app"])
+@in_own_network
+def test_a_flag_limits_the_rates_of_the_interfaces_in_bytes(pods: PodHost, before: bool) -> None:
+    flag, app = ("--network-bandwidth=1500k",), (pods.image, "--exec=/bin/sh")
+    words = (*flag, *app) if before else (*app, *flag)
+    uuid = pods.ok("prepare", "--quiet", *words, "--", "-c", WAITS)
+    pods.ok("run-prepared", "--detach", "--net=default", uuid)
+    shown = json.loads(subprocess.run(["tc", "-j", "qdisc"], capture_output=True, check=True).stdout)
+    rates = {each["dev"][:3]: each["options"]["rate"] for each in shown if each["kind"] == "tbf"}
+    assert rates == {"vet": 1_500_000, "ifb": 1_500_000}  # tc says bytes a second
+    end(pods)
+    assert "tbf" not in subprocess.run(["tc", "qdisc"], capture_output=True, text=True, check=True).stdout

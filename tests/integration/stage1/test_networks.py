@@ -109,7 +109,8 @@ def test_the_smallest_limit_of_rates_is_that_of_the_pod(stage: StageLab, network
     )
     rates = {each["dev"]: each["options"]["rate"] for each in shown if each["kind"] == "tbf"}
     (info,) = read_net_info(pod.dir.net_info)
-    assert rates == {info.host_if: 1_000_000, f"ifb{info.host_if.removeprefix('veth')}": 1_000_000}
+    # Bytes a second, as appc says of the limit; until 0.11.0 these were taken as bits.
+    assert rates == {info.host_if: 8_000_000, f"ifb{info.host_if.removeprefix('veth')}": 8_000_000}
     pod.call("stop", force=True)
     pod.wait_ended()
     pod.call("gc", prefix=network)

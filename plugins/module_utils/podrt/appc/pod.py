@@ -181,7 +181,7 @@ class PodManifest(Value):
 
     @property
     def network_limit(self) -> int:
-        """The bits a second that each interface may send, and receive; 0 for any. See net.rates."""
+        """The bytes a second that each interface may send, and receive; 0 for any. See net.rates."""
         isolators = (*self.isolators, *(each for app in self.apps if app.app for each in app.app.isolators))
         limits = (getattr(each, "limit", 0) for each in isolators if each.name == NETWORK_BANDWIDTH)
         return min(limits, default=0)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NO_SWAP_LIMIT = -1
 LEAST_WEIGHT, MOST_WEIGHT = 10, 1000  # docker's; those of the kernel's files are other ranges
 _LARGEST = 2**63 - 1
+_MOST_BANDWIDTH = _LARGEST // 8  # in bits, it is a number for programs of CNI
 _MOST_IOPS = 2**32 - 2  # the next number is "max" to the kernel
 _MOST_NUMBER = 8191  # source: the largest NR_CPUS of the architectures
 DEVICE_RATES = ("read-bps", "write-bps", "read-iops", "write-iops")
@@ -144,14 +145,14 @@ class EveryDevice(Value):
 
 
 class NetworkBandwidth(Value):
-    """resource/network-bandwidth: bits a second of each interface of the pod, each way. See net.rates."""
+    """resource/network-bandwidth: bytes a second of each interface of the pod, each way. See net.rates."""
 
     limit: int
     name = "resource/network-bandwidth"
 
     def check(self) -> None:
         """Raise InvalidSpec for a rate out of range."""
-        _check_range(self.limit, 1, _LARGEST, "limit")
+        _check_range(self.limit, 1, _MOST_BANDWIDTH, "limit")
 
     def to_json(self) -> object:
         """The value of the appc isolator."""

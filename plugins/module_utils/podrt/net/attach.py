@@ -27,6 +27,7 @@ from .localnet import open_loopback
 from .member import NetMember
 from .place import Place
 from .ports import sockets_in_use
+from .rates import Rate
 from .record import copy_confs, info_of
 from .result import NetResult
 from .rtsocket import entered, open_in
@@ -73,7 +74,7 @@ def attach(
             built_in = BuiltInDriver(wires, leases)
             for at, member in enumerate(members):
                 infos[at] = _joined(infos[at], _add(member, built_in))
-                for step in shape_of(member.conf, member.place, infos[at].host_if, plan.limit):
+                for step in shape_of(member.conf, member.place, infos[at].host_if, Rate.of_limit(plan.limit)):
                     apply_step(step, wires)
                 if plan.executes or not plan.attachments[at].is_sure:
                     write_net_info(pod.info_path, infos)

@@ -71,6 +71,7 @@ class Joined(Value):
     """A network as a pod has joined it. publisher: of the pod's ports. link: the host's interface that leads there.
 
     host_if: the host's end of the pod's interface. limit: of the pod's isolators, -1 where its runtime applies none.
+    limit_in_bits: whether its runtime takes it as bits.
     """
 
     conf: NetConf
@@ -79,6 +80,7 @@ class Joined(Value):
     link: str = ""
     host_if: str = ""
     limit: int = -1
+    limit_in_bits: bool = False
 
     @property
     def has_programs(self) -> bool:
@@ -92,9 +94,11 @@ class Joined(Value):
         limited = self.limit > 0 or any(plugin.limits_rates for plugin in self.conf.plugins)
         if self.limit < 0 or not limited:
             return steps
+        from .rates import Rate
         from .shaping import shape_of  # for the few that are limited
 
-        return (*steps, *shape_of(self.conf, self.place, self.host_if, self.limit))
+        rate = Rate.of_limit(self.limit, in_bits=self.limit_in_bits)
+        return (*steps, *shape_of(self.conf, self.place, self.host_if, rate))
 
     @property
     def gateway_link(self) -> str:
@@ -143,6 +147,7 @@ def read_joined(uuid: str, info_path: str, conf_dir: str) -> tuple[tuple[NetInfo
             info.gateway_link,
             info.host_if,
             info.limit,
+            info.limit_in_bits,
         )
         for index, (info, conf) in enumerate(zip(infos, confs))
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 # The families of nftables that a pod has rules in.
 _RULES = ("ip", "ip6")
+_LIMIT, _LIMIT_IN_BITS = "byteLimit", "limit"  # releases before 0.12.0 write the latter
 
 
 class HeldPorts(Value):
@@ -68,7 +69,8 @@ class NetInfo(Value):
     what is built in. rules6: whether the pod's release makes nftables rules for IPv6 as well.
     forwards: the ports of the host that lead here in our tables, None where that is not recorded.
     isolated: whether it keeps the pod from the others of the network, see isolation.
-    limit: of its rates by isolators, see rates; -1 of releases that do not limit them. masq_all: whether clients of its
+    limit: of its rates by isolators, see rates; -1 of releases that do not limit them. limit_in_bits: whether its
+    release takes the limits of isolators as bits, not as bytes. masq_all: whether clients of its
     host ports are masqueraded, whatever their address.
     """
 
@@ -88,6 +90,7 @@ class NetInfo(Value):
     isolated: bool = False
     limit: int = 0
     masq_all: bool = False
+    limit_in_bits: bool = False
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
@@ -109,8 +112,9 @@ class NetInfo(Value):
             _RULES[1] in fields.strings("rules"),
             tuple(map(HeldPorts.from_json, fields.each("forwards"))) if fields.has("forwards") else None,
             fields.boolean("isolated", False),
-            fields.integer("limit", -1),
+            fields.integer(_LIMIT, fields.integer(_LIMIT_IN_BITS, -1)),
             fields.boolean("masqAll", False),
+            fields.has(_LIMIT_IN_BITS),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -137,7 +141,7 @@ class NetInfo(Value):
             "publisher": self.publisher,
             "rules": list(_RULES if self.rules6 else _RULES[:1]),
             "isolated": self.isolated,
-            "limit": self.limit,
+            (_LIMIT_IN_BITS if self.limit_in_bits else _LIMIT): self.limit,
             "masqAll": self.masq_all,
             "result": self.result.to_json(),
         }

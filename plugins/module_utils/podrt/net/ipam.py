@@ -56,7 +56,7 @@ class Ipam(Value):
 
     type: "" for none, host-local, static, or that of an external plugin. range_sets: each gives one address.
     data_dir: the directory of leases; "" for the default. dns: of static ones. beyond: members that CNI's program alone
-    knows, see types.shared.
+    knows, see types.shared. by_args: whether static ones are those of CNI's args, beside which no others count.
     """
 
     type: str = ""
@@ -66,6 +66,7 @@ class Ipam(Value):
     data_dir: str = ""
     dns: NetDns = NetDns()
     beyond: tuple[str, ...] = ()
+    by_args: bool = False
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Ipam:
@@ -85,6 +86,15 @@ class Ipam(Value):
             NetDns.from_json(fields.raw("dns"), fields.where_of("dns")) if kind == "static" else NetDns(),
             ("resolvConf",) if kind == "host-local" and fields.text("resolvConf", "") else (),
         )
+
+    def with_args(self, args: Fields) -> Ipam:
+        """The same with the static addresses of CNI's args, which take the place of its own. Raises InvalidSpec."""
+        if not args.has("cni"):
+            return self
+        cni = args.within("cni")
+        where = cni.where_of("ips")
+        found = [parse_prefixed(text, f"{where}[{at}]") for at, text in enumerate(cni.strings("ips"))]
+        return self.replace(static=tuple(Assigned(*each) for each in found), by_args=True) if found else self
 
 
 def _data_dir(fields: Fields) -> str:

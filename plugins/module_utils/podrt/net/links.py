@@ -7,7 +7,7 @@ from __future__ import annotations
 import _socket
 import time
 
-from ..contexts import nullcontext, suppress
+from ..contexts import suppress
 from .hostlock import bridge_lock, forget_bridge_lock
 from .place import host_if_prefix, shaper_prefix
 from .plan import has_address, not_a_bridge
@@ -34,7 +34,7 @@ from .steps import (
     MakeVeth,
     SetSysctl,
 )
-from .switches import ignore_routers, may_change, set_sysctl, switch_off
+from .switches import ignore_routers, may_change, set_on_host, set_sysctl, switch_off
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def apply_step(step: NetStep, wires: LinkSockets) -> None:
     elif isinstance(step, AddRoute):
         _add_route(step, wires.on(step.side))
     elif isinstance(step, SetSysctl):
-        with nullcontext() if step.side == HOST_SIDE else entered(wires.netns_fd):
-            set_sysctl(step.key, step.value)
+        _set_sysctl(step, wires)
     elif isinstance(step, BringUp):
         socket = wires.on(step.side)
         socket.send([set_up(socket.index(step.link))])
@@ -186,6 +185,14 @@ def _add_route(step: AddRoute, socket: RouteSocket) -> None:
         # Of two networks with a default route, the first wins. Source: CNI pkg/ipam ConfigureIface.
         if err.errno != _EEXIST or step.side == HOST_SIDE:
             raise
+
+
+def _set_sysctl(step: SetSysctl, wires: LinkSockets) -> None:
+    if step.side == HOST_SIDE:
+        set_on_host(step.key, step.value)
+        return
+    with entered(wires.netns_fd):
+        set_sysctl(step.key, step.value)
 
 
 def _ensure_bridge(step: EnsureBridge, host: RouteSocket) -> None:

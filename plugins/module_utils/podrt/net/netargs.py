@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The arguments of a network that a pod asks for: addresses, a MAC address, the name of the interface. Pure.
 
-IP, and MAC for what is built in, are those of CNI_ARGS; the others are ours. A program gets all that is not ours as it
-is. Source: behaviours E14; containernetworking/cni CONVENTIONS.md, "CNI_ARGS".
+IP and GATEWAY, and MAC for what is built in, are those of CNI_ARGS; the others are ours. A program gets all that is not
+ours as it is. Source: behaviours E14; containernetworking/cni CONVENTIONS.md, "CNI_ARGS".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..appc.alphabet import ALNUM, is_made_of
 from ..errors import InvalidSpec
 from ..value import Value
-from .addresses import V4_BITS, Address
+from .addresses import V4_BITS, Address, parse_prefixed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     Pairs = tuple[tuple[str, str], ...]
 
-IP, IP6, MAC, IF_NAME = "IP", "IP6", "MAC", "IFNAME"
+IP, IP6, MAC, IF_NAME, GATEWAY = "IP", "IP6", "MAC", "IFNAME", "GATEWAY"
 _IGNORE = "IgnoreUnknown"
-_KNOWN = (IP, IP6, MAC, IF_NAME, _IGNORE)
+_KNOWN = (IP, IP6, MAC, IF_NAME, GATEWAY, _IGNORE)
 _IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
 _MAC_BYTES = 6
 # Source: dev_valid_name of the kernel's net/core/dev.c.
@@ -30,11 +30,23 @@ LINK_NAME_HINT = f"use at most {LONGEST_LINK} letters, digits, dashes, dots and 
 
 
 class NetArgs(Value):
-    """The arguments of one network. ips: at most one a family. mac b"", if_name "": as it is without them."""
+    """The arguments of one network. ips: at most one a family. mac b"", if_name "": as it is without them.
+
+    prefixes: the prefix length of each address, None where it is not said. gateway: of those in whose subnet it is.
+    """
 
     ips: tuple[Address, ...] = ()
     mac: bytes = b""
     if_name: str = ""
+    prefixes: tuple[int | None, ...] = ()
+    gateway: Address | None = None
+
+    @property
+    def prefixed(self) -> tuple[str, ...]:
+        """The addresses, with their prefix lengths where these are said."""
+        return tuple(
+            str(ip) if prefix is None else f"{ip}/{prefix}" for ip, prefix in zip(self.ips, self.prefixes)
+        )
 
     @classmethod
     def of(cls, pairs: Pairs, net_name: str, *, strict: bool = True) -> NetArgs:
@@ -45,12 +57,19 @@ class NetArgs(Value):
             raise InvalidSpec(
                 f'network "{net_name}": unknown args [{" ".join(unknown)}]', f"known are {', '.join(_KNOWN)}"
             )
-        ips = [Address.parse(held[key], key) for key in (IP, IP6) if key in held]
+        asked = [_address(held[key], key) for key in (IP, IP6) if key in held]
+        ips = [address for address, _prefix in asked]
         if IP6 in held and ips[-1].bits == V4_BITS:
             raise InvalidSpec(f"{ips[-1]} is not an IPv6 address", where=IP6)
         if len({each.bits for each in ips}) < len(ips):
             raise InvalidSpec(f'network "{net_name}": {IP} and {IP6} are both IPv6 addresses', "take one out")
-        return cls(tuple(ips), mac_of(held.get(MAC, ""), MAC), _if_name(held.get(IF_NAME, "")))
+        return cls(
+            tuple(ips),
+            mac_of(held.get(MAC, ""), MAC),
+            _if_name(held.get(IF_NAME, "")),
+            tuple(prefix for _address, prefix in asked),
+            _gateway(held.get(GATEWAY, ""), strict=strict),
+        )
 
 
 def for_programs(pairs: Pairs) -> str:
@@ -99,6 +118,20 @@ def mac_of(text: str, where: str) -> bytes:
 def is_link_name(name: str) -> bool:
     """Whether a link may have a name, in the characters that are common to all tools."""
     return is_made_of(name, ALNUM + "_.-") and name not in (".", "..") and len(name) <= LONGEST_LINK
+
+
+def _address(text: str, key: str) -> tuple[Address, int | None]:
+    return parse_prefixed(text, key) if "/" in text else (Address.parse(text, key), None)
+
+
+def _gateway(text: str, *, strict: bool) -> Address | None:
+    """That of GATEWAY; what a program alone understands is left to it."""
+    try:
+        return Address.parse(text, GATEWAY) if text else None
+    except InvalidSpec:
+        if strict:
+            raise
+        return None
 
 
 def _if_name(name: str) -> str:

@@ -20,10 +20,10 @@ from .kinds import BANDWIDTH
 from .netargs import NetArgs, check_names
 from .place import Place
 from .plan import bridge_of, has_address, not_a_bridge, steps_of
-from .plugin import PORT_MAPPINGS
+from .plugin import IPS, PORT_MAPPINGS, static_addresses
 from .programs import NO_PROGRAMS, PluginPrograms
 from .ranges import Assigned, fitting_range
-from .rates import runtime_rates
+from .rates import NO_RATE, runtime_rates
 from .result import NetResult, result_of_addresses
 from .rules import MASQUERADED, PodRules, SubnetChain
 from .shaping import is_limited, left_to_program, shape_of
@@ -64,7 +64,7 @@ class Attachment(Value):
             return NetResult()
         spans = [ranges[0] for ranges in main.ipam.range_sets]
         free = tuple(Assigned(span.start, span.subnet.prefix, span.gateway) for span in spans)
-        return result_of_addresses(free or main.ipam.static, main.ipam.routes)
+        return result_of_addresses(free or static_addresses(main, self.args), main.ipam.routes)
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -135,8 +135,8 @@ class NetworkPlan(Value):
         Source: containernetworking/cni CONVENTIONS.md, "Dynamic Plugin specific fields".
         """
         args = attachment.args
-        ips = [str(each) for each in args.ips]
-        asked = (("ips", ips), ("mac", args.mac.hex(":")), ("aliases", list(self.aliases)))
+        ips = list(args.prefixed)
+        asked = ((IPS, ips), ("mac", args.mac.hex(":")), ("aliases", list(self.aliases)))
         found = tuple((name, dumps(value)) for name, value in asked if value)
         if self.limit:
             found = (*found, (BANDWIDTH, dumps(runtime_rates(self.limit))))
@@ -239,7 +239,7 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
         _check_chain(resolved.conf)
         _check_isolation(resolved.conf)
         if is_limited(resolved.conf) and not attachment.has_host_end:
-            shape_of(resolved.conf, Place(_NO_POD, index), "", 0)  # which says why not
+            shape_of(resolved.conf, Place(_NO_POD, index), "", NO_RATE)  # which says why not
         attachment.likely_steps()  # raises if the configuration lacks something
     except InvalidSpec as err:
         if not net.where:
@@ -300,13 +300,48 @@ def check_args(conf: NetConf, args: NetArgs) -> None:
             f'network "{conf.name}" of type {kind} cannot give a MAC address: the interface has that of another one',
             "take MAC= out",
         )
+    if ipam.type == "static":
+        _check_static(conf, args)
+        return
     if args.ips and ipam.type != "host-local":
         raise InvalidSpec(
             f'network "{conf.name}" cannot give {args.ips[0]}: its addresses are fixed in {conf.file_name}',
             "take IP= out, or have host-local give the addresses",
         )
-    for wanted in args.ips:
-        fitting_range([span for ranges in ipam.range_sets for span in ranges], wanted)
+    if args.gateway:
+        raise InvalidSpec(
+            f'network "{conf.name}" cannot give the gateway {args.gateway}: those of its addresses are known',
+            "take GATEWAY= out, or have static give the addresses",
+        )
+    for wanted, prefix in zip(args.ips, args.prefixes):
+        span = fitting_range([span for ranges in ipam.range_sets for span in ranges], wanted)
+        if prefix not in (None, span.subnet.prefix):
+            raise InvalidSpec(
+                f'network "{conf.name}" cannot give {wanted}/{prefix}: its subnet is {span.subnet}',
+                f"write IP={wanted}",
+            )
+
+
+def _check_static(conf: NetConf, args: NetArgs) -> None:
+    """Raise InvalidSpec for an address without a prefix length, and for a gateway of none of the addresses."""
+    for wanted, prefix in zip(args.ips, args.prefixes):
+        if prefix is None:
+            raise InvalidSpec(
+                f'network "{conf.name}" cannot give {wanted}: its addresses are fixed in {conf.file_name}, '
+                "and one that is asked for needs its prefix length",
+                f"write IP={wanted}/24, with that of its subnet",
+            )
+    if args.ips and conf.main.ipam.by_args and IPS not in conf.main.capabilities:
+        raise InvalidSpec(
+            f'network "{conf.name}" cannot give {args.ips[0]}: args.cni.ips of {conf.file_name} has its addresses',
+            "take one or the other out, or give the network the capability ips",
+        )
+    found = static_addresses(conf.main, args)
+    if args.gateway and not any(each.gateway == args.gateway for each in found):
+        raise InvalidSpec(
+            f'network "{conf.name}" cannot give the gateway {args.gateway}: it is in the subnet of no address',
+            "choose one that the pod reaches, or take GATEWAY= out",
+        )
 
 
 def _target(attachments: Sequence[Attachment]) -> int:

@@ -12,15 +12,19 @@ from ..value import Value
 from .ipam import Ipam, NetDns
 from .kinds import BANDWIDTH, LINK_TYPES, TYPES, net_type
 from .place import LinkOptions
+from .ranges import Assigned
 from .types.ptp import Ptp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..fields import Fields
     from .kinds import NetType
+    from .netargs import NetArgs
 
 # The capability of plugins that publish ports. Source: containernetworking/cni CONVENTIONS.md.
 PORT_MAPPINGS = "portMappings"
+# That of plugins of IPAM that take the addresses that a pod asks for. Source: the same.
+IPS = "ips"
 
 
 class Plugin(Value):
@@ -48,6 +52,8 @@ class Plugin(Value):
             # Else a configuration could name any program of the host.
             raise InvalidSpec(f'"{kind}" is not a type of network plugin', where=fields.where_of("type"))
         ipam = Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam"))
+        if ipam.type == "static" and fields.has("args"):
+            ipam = ipam.with_args(fields.within("args"))
         dns = NetDns.from_json(fields.raw("dns"), fields.where_of("dns"))
         return cls(
             type=kind,
@@ -125,6 +131,26 @@ class Plugin(Value):
     def meaning(self) -> Plugin:
         """The plugin without what executes it."""
         return self.replace(program="", ipam_program="")
+
+
+def static_addresses(plugin: Plugin, args: NetArgs) -> tuple[Assigned, ...]:
+    """The addresses of a pod on a network of static ones: what it asks for comes after those that are fixed.
+
+    With the capability ips it comes in their place. Source: containernetworking/plugins static.
+    """
+    fixed = plugin.ipam.static
+    held = [each.address for each in fixed]
+    asked = tuple(
+        Assigned(address, address.bits if prefix is None else prefix)
+        for address, prefix in zip(args.ips, args.prefixes)
+    )
+    if not asked or IPS not in plugin.capabilities:
+        asked = (*fixed, *(each for each in asked if each.address not in held))
+    if args.gateway is None:
+        return asked
+    return tuple(
+        each.replace(gateway=args.gateway) if each.subnet.holds(args.gateway) else each for each in asked
+    )
 
 
 def _capabilities(fields: Fields) -> tuple[str, ...]:

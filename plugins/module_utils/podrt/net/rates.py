@@ -3,7 +3,7 @@
 """How fast the interface of a pod may be. Pure.
 
 The apps of a pod share its interfaces, so the smallest limit of them is that of each interface, as that of the pod.
-Source: appc's resource/network-bandwidth, bits a second; containernetworking/plugins bandwidth.
+Source: appc spec ace.md, resource/network-bandwidth, bytes a second; containernetworking/plugins bandwidth, bits.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ class Rate(Value):
     burst: int = 0
 
     @classmethod
-    def of_limit(cls, limit: int) -> Rate:
-        """That of an isolator; limit 0: none."""
-        return cls(limit, max(limit // _PARTS_OF_SECOND, _LEAST_BURST)) if limit else cls()
+    def of_limit(cls, limit: int, *, in_bits: bool = False) -> Rate:
+        """That of an isolator, bytes a second; limit 0: none. in_bits: as releases before 0.12.0 apply it."""
+        bits = limit if in_bits else limit * _BYTE
+        return cls(bits, max(bits // _PARTS_OF_SECOND, _LEAST_BURST)) if bits else cls()
 
     def with_limit(self, other: Rate) -> Rate:
         """The stricter of two."""

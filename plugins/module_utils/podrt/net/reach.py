@@ -32,7 +32,7 @@ def unreached(plan: NetworkPlan) -> tuple[str, ...]:
 
 def unreached_here(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
     """These, and those about ports that are out of reach on this host."""
-    return (*_absent(plan, facts), *unreached(plan), *_not_to_itself(plan, facts))
+    return (*_absent(plan, facts), *_apart(plan, facts), *unreached(plan), *_not_to_itself(plan, facts))
 
 
 def unrouted(forwards: Sequence[PortForward]) -> tuple[str, ...]:
@@ -53,6 +53,16 @@ def _beyond(target: Attachment) -> tuple[str, ...]:
         f'ports lead to network "{name}" of type {kind} and are out of reach: the host has no way to its pods; '
         "have the pod join one with ip_masq as well, such as default, or publish none",
     )
+
+
+def _apart(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
+    """A warning about ports that lead to a bridge on which the host has no address."""
+    target = plan.attachments[plan.target] if plan.published_here else None
+    bridge = bridge_of(target.conf) if target else ""
+    if target is None or not bridge or getattr(target.conf.main.own, "gateway", False):
+        return ()
+    held = {address.bits for link, address, _prefix in facts.addresses if link == bridge}
+    return () if held & set(target.families) else _beyond(target)
 
 
 def _unanswered(target: Attachment, forwards: Sequence[PortForward]) -> tuple[str, ...]:

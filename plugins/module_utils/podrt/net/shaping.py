@@ -26,10 +26,10 @@ def is_limited(conf: NetConf) -> bool:
     return any(plugin.limits_rates for plugin in conf.plugins)
 
 
-def shape_of(conf: NetConf, place: Place, host_if: str, limit: int) -> tuple[ShapeLink, ...]:
+def shape_of(conf: NetConf, place: Place, host_if: str, rate: Rate) -> tuple[ShapeLink, ...]:
     """The step that limits the rates of a pod on a network, if they are to be.
 
-    host_if: the host's end of its interface, "" without one. limit: that of its isolators.
+    host_if: the host's end of its interface, "" without one. rate: that of its isolators.
     Raises InvalidSpec for a network that is to be limited and has no such end.
     """
     if not host_if:
@@ -40,7 +40,7 @@ def shape_of(conf: NetConf, place: Place, host_if: str, limit: int) -> tuple[Sha
                 where=conf.file_name,
             )
         return ()
-    to_pod = from_pod = NO_RATE if left_to_program(conf) else Rate.of_limit(limit)
+    to_pod = from_pod = NO_RATE if left_to_program(conf) else rate
     for plugin in conf.plugins:
         if plugin.limits_rates:
             to_pod = to_pod.with_limit(getattr(plugin.own, "ingress", NO_RATE))

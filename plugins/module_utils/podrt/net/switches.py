@@ -9,6 +9,9 @@ default. Source: the kernel's Documentation/networking/ip-sysctl.rst.
 
 from __future__ import annotations
 
+import os
+
+from ..contexts import suppress
 from ..errors import HostFailure
 from ..host.files import write_kernel
 from ..host.reading import kernel_text_or
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     from .rtsocket import Link
 
+FORWARDING6 = "net/ipv6/conf/all/forwarding"
+_EVEN_AS_ROUTER = "2"
 _ROUTERS = (
     "net/ipv6/conf/{}/accept_ra",
     "net/ipv6/conf/{}/accept_redirects",
@@ -27,6 +32,7 @@ _ROUTERS = (
 )
 # For IPv4 redirects "all" applies beside the link's own; links that are made later start with "default".
 _EVERY_LINK = ("all", "default")
+_NEVER = (*_EVERY_LINK, "lo")
 
 
 def set_sysctl(key: str, value: str) -> None:
@@ -38,6 +44,17 @@ def set_sysctl(key: str, value: str) -> None:
         write_kernel(path, value)
     except OSError as err:
         raise HostFailure.of(f"cannot set {key.replace('/', '.')} to {value}", err) from err
+
+
+def set_on_host(key: str, value: str) -> None:
+    """Set a switch of the host, as set_sysctl. What it accepts from routers stays the same when it forwards IPv6.
+
+    A link with accept_ra 1 then loses the routes that routers have advertised, and ignores further ones, unless it
+    has 2 before. So a process that is killed in between leaves a host that has lost nothing. Raises HostFailure.
+    """
+    if key == FORWARDING6 and value != "0" and is_off(key):
+        _go_on_believing()
+    set_sysctl(key, value)
 
 
 def switch_off(key: str) -> None:
@@ -95,6 +112,20 @@ def may_change(link: Link) -> bool:
 def localnet_key(link: str) -> str:
     """The switch route_localnet of a link, see localnet."""
     return f"net/ipv4/conf/{link}/route_localnet"
+
+
+def _go_on_believing() -> None:
+    """Links of the host that believe routers go on to when the host is one itself.
+
+    Those that forward already do not believe any. Links that are made later have the default.
+    """
+    with suppress(FileNotFoundError):
+        for link in os.listdir("/proc/sys/net/ipv6/conf"):
+            conf = f"net/ipv6/conf/{link}"
+            heeded = kernel_text_or(f"/proc/sys/{conf}/accept_ra", "0")
+            if link not in _NEVER and heeded == "1" and is_off(f"{conf}/forwarding"):
+                with suppress(FileNotFoundError):  # it has gone
+                    write_kernel(f"/proc/sys/{conf}/accept_ra", _EVEN_AS_ROUTER)
 
 
 def _keys_of(link: str) -> Iterator[str]:

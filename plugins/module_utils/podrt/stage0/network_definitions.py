@@ -15,15 +15,23 @@ from ..errors import Conflict, HostFailure, InvalidSpec, NotFound, PodError
 from ..fields import parse_json
 from ..host.files import OPEN_DIR, make_dirs, sync_dir, write_atomically
 from ..net.conf import ChosenNet
-from ..net.kinds import LINK_TYPES
+from ..net.kinds import FLANNEL, LINK_TYPES
 from ..net.plan import bridge_of, gateway_holder
 from ..net.programs import find_program, find_programs
 from ..value import Value
 from . import network_fit
 from .change import Change, Difference
 from .network_files import check_place, defining, local_files, network_files, others
-from .network_spec import check_conf, conf_of, may_choose_subnets
-from .network_users import network_users, stopped_users, users_of
+from .network_kinds import may_choose_subnets
+from .network_spec import check_conf, conf_of
+from .network_users import (
+    as_joined,
+    network_users,
+    outdated_users,
+    stopped_users,
+    unfit_users,
+    users_of,
+)
 from .networks import difference_of, members_of
 
 TYPE_CHECKING = False
@@ -37,7 +45,7 @@ if TYPE_CHECKING:
     from .change import Plan
     from .network_files import NetworkFile, check_place
     from .network_fit import TakenSubnet
-    from .network_spec import NetworkSpec
+    from .network_kinds import NetworkSpec
     from .network_users import NetworkUser
 
 _CONF_MODE = 0o644
@@ -173,11 +181,12 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
             )
         change = _written(host, spec, subnets, own)
         conf = check_conf(change.raw, os.path.basename(change.path), spec)
-    outdated = _outdated(users, conf)
-    unfit = _check_fit(outdated, conf, restart=restart, where="subnets")
+    joined = as_joined(host, conf)
+    outdated = outdated_users(users, joined)
+    unfit = _check_fit(outdated, joined, restart=restart, where="subnets")
     if change and change.differences:
         yield change.with_impact("restart" if outdated else "none")
-    settled = yield from _settled(conf, outdated, restart=restart)
+    settled = yield from _settled(conf, joined, outdated, restart=restart)
     unread = _unread(host, spec, conf_of(spec, subnets))
     return settled.replace(warnings=(*unread, *unfit, *_missing_links(host, conf), *settled.warnings))
 
@@ -200,9 +209,13 @@ def _unread(host: Host, spec: NetworkSpec, raw: bytes) -> tuple[str, ...]:
 
 
 def _missing_links(host: Host, conf: NetConf) -> tuple[str, ...]:
-    """A sentence for each interface of the host that pods of a network need and that is not there now."""
+    """A sentence for each thing of the host that pods of a network need and that is not there now."""
     from ..net.facts import host_facts
 
+    if as_joined(host, conf) is None:
+        return (
+            f'flannel has no subnet for this host now: pods cannot join network "{conf.name}" until it has',
+        )
     wanted = [name for plugin in conf.plugins for name in plugin.needed_links]
     there = dict(host.ask(host_facts).links) if wanted else {}
     said = f'now: pods cannot join network "{conf.name}" until it is there'
@@ -220,8 +233,9 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
     if foreign:
         raise _not_ours(name, foreign[0], "remove the file yourself")
     left = defining([file for file in files if file not in own]).get(name)
-    outdated = _outdated(_users(host, name), left.conf) if left and left.conf else ()
-    unfit = _check_fit(outdated, left.conf, restart=restart, where="name") if left and left.conf else ()
+    joined = as_joined(host, left.conf) if left and left.conf else None
+    outdated = outdated_users(_users(host, name), joined)
+    unfit = _check_fit(outdated, joined, restart=restart, where="name")
     if not own:
         check_place(host.paths, name)
     else:
@@ -233,15 +247,17 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
         stopped = ", ".join(stopped_users(host, name)) if own else ""
         said = f'pod {stopped}, which has ended, asks for network "{name}" and cannot be started without it'
         return Defined(None, warnings=(said,) if stopped else ())
-    settled = yield from _settled(left.conf, outdated, restart=restart)
+    settled = yield from _settled(left.conf, joined, outdated, restart=restart)
     said = f'network "{name}" is still defined: {_origin(left)}'
     return settled.replace(warnings=(said, *unfit, *settled.warnings))
 
 
-def _settled(conf: NetConf, outdated: tuple[NetworkUser, ...], *, restart: bool) -> Plan[Defined]:
-    """Plan what becomes of the pods that run on another definition of a network."""
-    if restart:
-        yield from _rejoin(conf, outdated)
+def _settled(
+    conf: NetConf, joined: NetConf | None, outdated: tuple[NetworkUser, ...], *, restart: bool
+) -> Plan[Defined]:
+    """Plan what becomes of the pods that run on another definition of a network. joined: see as_joined."""
+    if restart and joined:
+        yield from _rejoin(joined, outdated)
     return Defined(conf, outdated, _left_alone(outdated) if restart else ())
 
 
@@ -265,11 +281,11 @@ def _written(
 
 def _check_type(host: Host, spec: NetworkSpec) -> None:
     places = (*host.paths.plugin_dirs, *host.paths.cni_dirs)
-    if spec.type in LINK_TYPES or ("/" not in spec.type and find_program(spec.type, places)):
+    if spec.type in (*LINK_TYPES, FLANNEL) or ("/" not in spec.type and find_program(spec.type, places)):
         return
     raise InvalidSpec(
         f'unknown type "{spec.type}"',
-        f"built in are {', '.join(LINK_TYPES)}; programs of others are looked for in {', '.join(places)}",
+        f"built in are {', '.join((*LINK_TYPES, FLANNEL))}; programs of others are looked for in {', '.join(places)}",
         where="type",
     )
 
@@ -278,7 +294,10 @@ def _check_joinable(host: Host, spec: NetworkSpec, conf: NetConf) -> None:
     """Raise what would keep every pod from joining a network: a plugin that is missing, or in a wrong place."""
     from ..net.network_plan import network_plan
 
-    chosen = (ChosenNet(conf),)
+    joined = as_joined(host, conf)
+    if joined is None:
+        return  # what flannel has got is not known yet
+    chosen = (ChosenNet(joined),)
     option = "plugins" if spec.plugins else "conf"
     try:
         network_plan(chosen, (), find_programs(chosen, host.paths))
@@ -397,13 +416,8 @@ def _users(host: Host, name: str) -> tuple[NetworkUser, ...]:
     return tuple(user for user in network_users(host) if user.network == name)
 
 
-def _outdated(users: Iterable[NetworkUser], conf: NetConf) -> tuple[NetworkUser, ...]:
-    """The pods that run on another definition of a network."""
-    return tuple(user for user in users if user.is_outdated(conf))
-
-
 def _rejoin(conf: NetConf, users: Sequence[NetworkUser]) -> Iterator[Change]:
-    movable = [user for user in users if _is_movable(user)]
+    movable = [user for user in users if user.is_movable]
     if not movable:
         return
     bridge = bridge_of(conf)
@@ -422,30 +436,14 @@ def _rejoin(conf: NetConf, users: Sequence[NetworkUser]) -> Iterator[Change]:
         yield RejoinNetwork(f'pod "{user.name}"', (difference,), user.name, user.uuid)
 
 
-def _check_fit(users: Sequence[NetworkUser], conf: NetConf, *, restart: bool, where: str) -> tuple[str, ...]:
+def _check_fit(
+    users: Sequence[NetworkUser], conf: NetConf | None, *, restart: bool, where: str
+) -> tuple[str, ...]:
     """A sentence for each pod that could not join the network; raises Conflict if it is to be restarted there."""
-    unfit = tuple(_unfit(users, conf))
+    unfit = tuple(unfit_users(users, conf)) if conf else ()
     if unfit and restart:
         raise Conflict(unfit[0], "describe that pod otherwise first, or remove it", where=where)
     return unfit
-
-
-def _unfit(users: Sequence[NetworkUser], conf: NetConf) -> Iterator[str]:
-    """A sentence for each pod that asks for an address that the network does not give any more."""
-    if conf.main.ipam.type != "host-local":
-        return
-    from ..net.netargs import NetArgs, pairs_of
-    from ..net.network_plan import check_args
-
-    for user in users:
-        try:
-            check_args(conf, NetArgs.of(pairs_of(user.args), conf.name, strict=False))
-        except InvalidSpec as err:
-            yield f"pod {user.shown} cannot join the changed network: it has {user.args}, and {err.message}"
-
-
-def _is_movable(user: NetworkUser) -> bool:
-    return bool(user.name) and not user.elsewhere
 
 
 def _left_alone(users: Iterable[NetworkUser]) -> tuple[str, ...]:
@@ -453,7 +451,7 @@ def _left_alone(users: Iterable[NetworkUser]) -> tuple[str, ...]:
         f"pod {user.shown} is not restarted: "
         + ("it has no name" if not user.name else "it is of another data directory")
         for user in users
-        if not _is_movable(user)
+        if not user.is_movable
     )
 
 

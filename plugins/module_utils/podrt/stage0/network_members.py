@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Union
 
-    from .network_spec import NetworkSpec
+    from .network_kinds import NetworkSpec
 
     Step = Union[str, int]  # the name of a member, or the number of an element
     MemberPath = tuple[Step, ...]

@@ -1,26 +1,33 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The definition of a network as tasks ask for it, and the configuration of CNI that it makes. Pure.
-
-A type is a row of KINDS: the options that only some types have, and its members of the configuration.
-"""
+"""The definition of a network as tasks ask for it, and the configuration of CNI that it makes. Pure."""
 
 from __future__ import annotations
 
 from ..errors import InvalidSpec
 from ..fields import Fields, canonical_json, fold, parse_json
-from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Address, Route, Subnet, parse_prefixed
 from ..net.conf import ALONE, NetConf
 from ..net.ipam import NetDns, read_gateway
 from ..net.kinds import FIREWALL
-from ..net.netargs import LONGEST_LINK
 from ..net.requests import ALL, HOST, NONE
-from ..value import Value
+from .network_kinds import (
+    CHOSEN,
+    ELSEWHERE,
+    KINDS,
+    OF_SOME,
+    OPTIONAL,
+    OPTIONAL_WRITTEN,
+    NetworkSpec,
+    SubnetSpec,
+    kind_of,
+    may_choose_subnets,
+    options_of_type,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     Members = dict[str, object]
 
@@ -28,7 +35,11 @@ if TYPE_CHECKING:
 MADE_BY, BY_TASK = "stagecraft.pods/made-by", "pod_network"
 AUTO = {"auto": V4_BITS, "auto6": V6_BITS}
 # The options that are members of the configuration under other or the same names.
-_OPTION_OF = {"bridge": "bridge", "master": "master", "mode": "mode", "vlanId": "vlan_id"}
+_OPTION_OF = {
+    **{name: name for name in ("bridge", "master", "mode", "device", "owner", "group")},
+    "vlanId": "vlan_id",
+    "subnetFile": "subnet_file",
+}
 # How the place of a member begins in a configuration that is a list of plugins.
 _IN_CHAIN = ".plugins["
 # A file 50-NAME.conf, and what is written beside it before it takes its place, have 255 characters at most.
@@ -41,115 +52,6 @@ _USELESS = tuple(
     Subnet.parse(text)
     for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/8", "fe80::/10", "ff00::/8")
 )
-
-
-class SubnetSpec(Value):
-    """A subnet that a definition asks for. subnet: None for one to be chosen, of that many bits. where: its option."""
-
-    bits: int
-    subnet: Subnet | None = None
-    start: Address | None = None
-    end: Address | None = None
-    gateway: Address | None = None
-    where: str = ""
-
-
-class NetworkSpec(Value):
-    """The definition of a network. more: raw members, plugins: those that follow in the chain, as canonical JSON."""
-
-    name: str
-    type: str = "bridge"
-    subnets: tuple[SubnetSpec, ...] = ()
-    routes: tuple[Route, ...] = ()
-    dns: NetDns = NetDns()
-    bridge: str = ""
-    mtu: int = 0
-    ip_masq: bool = True
-    hairpin: bool = False
-    isolated: bool = False
-    default_route: bool = True
-    more: str = "{}"
-    plugins: tuple[str, ...] = ()
-    master: str = ""
-    mode: str = ""
-    vlan_id: int | None = None
-
-    @property
-    def link(self) -> str:
-        """The bridge that the pods are ports of, "" for a type without one."""
-        if "bridge" not in options_of_type(self.type):
-            return ""
-        name = f"br-{self.name}"
-        if len(name) > LONGEST_LINK:
-            name = f"br-{sha256(self.name.encode()).hexdigest()[:12]}"
-        return self.bridge or name
-
-
-class NetworkKind(Value):
-    """A type of networks: which of the options that not all types have it takes, and the members that they make.
-
-    has_gateway: whether the host is, or may be, the gateway of its pods, so that it can have any subnet.
-    """
-
-    options: tuple[str, ...]
-    members: Callable[[NetworkSpec], Members]
-    has_gateway: bool = False
-
-
-def _bridge(spec: NetworkSpec) -> Members:
-    return {
-        "bridge": spec.link,
-        "isGateway": True,
-        **({"isDefaultGateway": True} if spec.default_route else {}),
-        "ipMasq": spec.ip_masq,
-        **({"hairpinMode": True} if spec.hairpin else {}),
-        **({"isolated": True} if spec.isolated else {}),
-        **_mtu(spec),
-    }
-
-
-def _ptp(spec: NetworkSpec) -> Members:
-    return {"ipMasq": spec.ip_masq, **_mtu(spec)}
-
-
-def _below(spec: NetworkSpec) -> Members:
-    """Of a link below a device of the host."""
-    members: Members = {"master": spec.master or None, "mode": spec.mode or None, "vlanId": spec.vlan_id}
-    return {**{name: value for name, value in members.items() if value is not None}, **_mtu(spec)}
-
-
-def _mtu(spec: NetworkSpec) -> Members:
-    return {"mtu": spec.mtu} if spec.mtu else {}
-
-
-def _plain(_spec: NetworkSpec) -> Members:
-    return {}
-
-
-KINDS = {
-    "bridge": NetworkKind(
-        ("bridge", "mtu", "ip_masq", "hairpin", "isolated", "internal", "open_firewalls"),
-        _bridge,
-        has_gateway=True,
-    ),
-    "ptp": NetworkKind(("mtu", "ip_masq", "internal", "open_firewalls"), _ptp, has_gateway=True),
-    "macvlan": NetworkKind(("master", "mode", "mtu"), _below),
-    "ipvlan": NetworkKind(("master", "mode", "mtu"), _below),
-    "vlan": NetworkKind(("master", "vlan_id", "mtu"), _below),
-}
-# Any other type, such as that of an external plugin, gets its members as they are, from the option conf.
-_OTHER = NetworkKind((), _plain, has_gateway=True)
-_OF_SOME = tuple(dict.fromkeys(option for kind in KINDS.values() for option in kind.options))
-
-
-def may_choose_subnets(kind: str) -> bool:
-    """Whether networks of a type can have any subnet, so that one can be chosen for them."""
-    return KINDS.get(kind, _OTHER).has_gateway
-
-
-def options_of_type(kind: str) -> tuple[str, ...]:
-    """The options that a type takes beside those of all types."""
-    return KINDS.get(kind, _OTHER).options
 
 
 def network_name(options: Fields) -> str:
@@ -173,7 +75,8 @@ def read_network_spec(options: Fields) -> NetworkSpec:
     """The definition of a task. Raises InvalidSpec naming the option."""
     kind, internal = options.text("type", "bridge"), options.boolean("internal", False)
     _check_taken(options, kind)
-    more = _conf(options)
+    more, gateway = _conf(options), options.boolean("gateway", True)
+    leads_out = gateway and not internal
     spec = NetworkSpec(
         network_name(options),
         kind,
@@ -182,18 +85,28 @@ def read_network_spec(options: Fields) -> NetworkSpec:
         _dns(options),
         options.text("bridge", ""),
         options.integer("mtu", 0),
-        options.boolean("ip_masq", not internal),
+        options.boolean("ip_masq", leads_out),
         options.boolean("hairpin", False),
         options.boolean("isolated", False),
-        options.boolean("default_route", not internal),
+        options.boolean("default_route", leads_out and kind_of(kind).leads_out),
         canonical_json(more).decode(),
         _plugins(options),
         options.text("master", ""),
         options.text("mode", ""),
         options.optional_integer("vlan_id"),
+        gateway,
+        options.text("device", ""),
+        options.optional_integer("owner"),
+        options.optional_integer("group"),
+        options.boolean("multi_queue", False),
+        options.text("subnet_file", ""),
     )
     if internal:
         _check_internal(spec, options)
+    if not gateway:
+        _check_no_gateway(spec, options)
+    if not spec.subnets:
+        _check_no_subnets(spec, options)
     _check_mtu(spec)
     return spec
 
@@ -223,7 +136,7 @@ def conf_of(
 def _main_plugin(spec: NetworkSpec, subnets: Sequence[Subnet]) -> Members:
     members: Members = {
         "type": spec.type,
-        **KINDS.get(spec.type, _OTHER).members(spec),
+        **kind_of(spec.type).members(spec),
         **({"ipam": _ipam(spec, subnets)} if subnets else {}),
         **({"dns": spec.dns.to_json()} if spec.dns.to_json() else {}),
     }
@@ -263,13 +176,15 @@ def made_by_task(raw: bytes) -> bool:
 def _check_taken(options: Fields, kind: str) -> None:
     """Raise InvalidSpec for an option that the type does not take."""
     taken = options_of_type(kind)
-    for name in _OF_SOME:
-        if name in taken or not options.has(name) or options.raw(name) is False:
+    for name in OF_SOME:
+        if name in taken or not options.has(name) or options.raw(name) is False or options.raw(name) == []:
             continue
         able = [each for each, row in KINDS.items() if name in row.options]
         raise InvalidSpec(
-            f"a network of type {kind} has no {name}",
-            f"only those of type {', '.join(able)} have",
+            f"networks of type {kind} do not take {name}",
+            f"only those of type {', '.join(able)} do"
+            if kind in KINDS
+            else "write what its program takes into conf",
             where=name,
         )
 
@@ -324,15 +239,14 @@ def _merged(members: Members, more: Members, where: str) -> Members:
 
 
 def _subnets(options: Fields, more: Members, kind: str) -> tuple[SubnetSpec, ...]:
-    has_ipam = "ipam" in {fold(name) for name in more}
-    has_gateway = may_choose_subnets(kind)
-    if not options.has("subnets") and not has_ipam and has_gateway:
+    has_ipam, source = _has_ipam(more), kind_of(kind).subnets
+    if not options.has("subnets") and not has_ipam and source == CHOSEN:
         return (SubnetSpec(V4_BITS, where="subnets"),)
     found = tuple(_subnet(*item) for item in options.items("subnets"))
-    if not found and not has_ipam:
+    if not found and not has_ipam and source not in (OPTIONAL, OPTIONAL_WRITTEN, ELSEWHERE):
         raise InvalidSpec("a network needs a subnet", "write one, or give it conf.ipam", where="subnets")
     for each in found:
-        if each.subnet is None and not has_gateway:
+        if each.subnet is None and not may_choose_subnets(kind):
             raise InvalidSpec(
                 f"a network of type {kind} has the subnet of other hosts", "write it out", where=each.where
             )
@@ -342,6 +256,10 @@ def _subnets(options: Fields, more: Members, kind: str) -> tuple[SubnetSpec, ...
             if subnet.overlaps(other):
                 raise InvalidSpec(f"{subnet} and {other} overlap", "take one out", where="subnets")
     return found
+
+
+def _has_ipam(more: Members) -> bool:
+    return "ipam" in {fold(name) for name in more}
 
 
 def _subnet(element: object, where: str) -> SubnetSpec:
@@ -439,6 +357,38 @@ def _check_internal(spec: NetworkSpec, options: Fields) -> None:
             raise InvalidSpec("an internal network has no way out", "take one or the other out", where=name)
 
 
+def _check_no_gateway(spec: NetworkSpec, options: Fields) -> None:
+    """Raise InvalidSpec for what the host would do as the gateway."""
+    for name, refused in (
+        ("ip_masq", spec.ip_masq),
+        ("open_firewalls", options.boolean("open_firewalls", False)),
+    ):
+        if refused:
+            raise InvalidSpec(
+                "the host is no gateway of the network, and forwards nothing for it",
+                "take it out, or gateway",
+                where=name,
+            )
+    for each in spec.subnets if spec.default_route else ():
+        if each.gateway is None:
+            raise InvalidSpec(
+                "the host is no gateway of the network, so the default route leads nowhere",
+                "write the gateway that is there, {subnet: ..., gateway: ...}, or take default_route out",
+                where=each.where,
+            )
+
+
+def _check_no_subnets(spec: NetworkSpec, options: Fields) -> None:
+    """Raise InvalidSpec for routes that would get lost, since they go with the subnets."""
+    alone = not _has_ipam(_conf(options))
+    if spec.routes or (spec.default_route and alone):
+        raise InvalidSpec(
+            "the network has no subnets that a route could lead by",
+            "add subnets, or write the routes into conf.ipam",
+            where="routes" if spec.routes else "default_route",
+        )
+
+
 def _check_mtu(spec: NetworkSpec) -> None:
     least = _LEAST_MTU6 if any(each.bits == V6_BITS for each in spec.subnets) else _LEAST_MTU
     if spec.mtu and not least <= spec.mtu <= _MOST_MTU:
@@ -451,7 +401,7 @@ def _check_mtu(spec: NetworkSpec) -> None:
 
 def _ipam(spec: NetworkSpec, subnets: Sequence[Subnet]) -> Members:
     routes = [_route_member(route, at, subnets) for at, route in enumerate(spec.routes)]
-    if spec.default_route and spec.type != "bridge":
+    if spec.default_route and not spec.routes_by_bridge:
         families = dict.fromkeys(subnet.bits for subnet in subnets)
         routes += [{"dst": str(Subnet(bits, 0, 0))} for bits in families]
     return {

@@ -16,7 +16,7 @@ from ..net.reservations import is_lease, lease_dir
 from ..value import Value
 from .network_files import defining, network_files
 from .network_fit import gateways_of, range_sets_of
-from .network_users import network_users
+from .network_users import as_joined, network_users, outdated_users
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def _status(
     if conf is None or file.problem:
         return NetworkStatus(file, own, problem=file.problem)
     status = NetworkStatus(file, own)
-    problems = [*_unjoinable(host, conf), *(_drift(conf, own, facts) if facts else ())]
+    joined = as_joined(host, conf)
+    problems = [*_unjoinable(host, conf), *(_drift(joined, own, facts) if facts and joined else ())]
     if status.ranges:
         try:
             leased = _leased(lease_dir(host.paths, conf))
@@ -131,15 +132,15 @@ def _free(ranges: Sequence[AddressRange], leased: Sequence[Address]) -> int | No
 
 
 def _drift(conf: NetConf, users: Sequence[NetworkUser], facts: HostFacts) -> Iterator[str]:
-    """What is wrong with what the host has of a network that pods use."""
-    outdated = [user.shown for user in users if user.is_outdated(conf)]
+    """What is wrong with what the host has of a network that pods use. conf: see as_joined."""
+    outdated = outdated_users(users, conf)
     if outdated:
-        yield f"pod {', '.join(outdated)} has joined another definition of it"
+        yield f"pod {', '.join(user.shown for user in outdated)} has joined another definition of it"
     bridge = bridge_of(conf)
     if not bridge:
         return
     kind = dict(facts.links).get(bridge)
-    current = [user for user in users if user.running and not user.is_outdated(conf)]
+    current = [user for user in users if user.running and user not in outdated]
     if kind not in (None, "bridge"):
         yield f'"{bridge}" is not a bridge'
     elif current and kind is None:

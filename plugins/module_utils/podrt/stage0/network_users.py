@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from ..contexts import suppress
 from ..errors import InvalidSpec, NotFound, PodError
+from ..net.conf import ChosenNet
 from ..net.info import read_copy, read_net_info
+from ..net.kinds import FLANNEL
 from ..pod import documents, holders
 from ..pod.lifecycle import PodState, walk
 from ..value import Value
@@ -14,7 +16,7 @@ from .references import held_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..host.dirs import PodDir
     from ..host.host import Host
@@ -45,8 +47,13 @@ class NetworkUser(Value):
         """The pod in a sentence."""
         return (self.name or self.uuid) + (f" of {self.elsewhere}" if self.elsewhere else "")
 
+    @property
+    def is_movable(self) -> bool:
+        """Whether a task of this host can start it again."""
+        return bool(self.name) and not self.elsewhere
+
     def is_outdated(self, now: NetConf) -> bool:
-        """Whether it runs on another definition of its network than the one that is given."""
+        """Whether it runs on another network than the one that is given, see as_joined."""
         return self.running and (self.conf is None or self.conf.meaning != now.meaning)
 
 
@@ -61,6 +68,36 @@ def network_users(host: Host) -> tuple[NetworkUser, ...]:
         if pod.uuid not in seen:
             found += _of_state(host, pod)
     return tuple(sorted(found, key=lambda user: (user.name, user.uuid)))
+
+
+def as_joined(host: Host, conf: NetConf) -> NetConf | None:
+    """The network that pods join, and record: of type flannel its delegate, None where that is not known."""
+    if conf.type != FLANNEL:
+        return conf
+    from ..net.programs import find_delegates  # for few hosts
+
+    with suppress(PodError, OSError):
+        return find_delegates((ChosenNet(conf),), host.paths)[0].conf
+    return None
+
+
+def outdated_users(users: Iterable[NetworkUser], joined: NetConf | None) -> tuple[NetworkUser, ...]:
+    """The pods that run on another network than the one that they would join now, as far as that is known."""
+    return tuple(user for user in users if joined is not None and user.is_outdated(joined))
+
+
+def unfit_users(users: Sequence[NetworkUser], conf: NetConf) -> Iterator[str]:
+    """A sentence for each pod that asks for an address that the network does not give any more."""
+    if conf.main.ipam.type != "host-local":
+        return
+    from ..net.netargs import NetArgs, pairs_of
+    from ..net.network_plan import check_args
+
+    for user in users:
+        try:
+            check_args(conf, NetArgs.of(pairs_of(user.args), conf.name, strict=False))
+        except InvalidSpec as err:
+            yield f"pod {user.shown} cannot join the changed network: it has {user.args}, and {err.message}"
 
 
 def stopped_users(host: Host, network: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from ..firewall import remove_rules
 from ..hostlock import bridge_lock, openings_lock
 from ..links import apply_step, leave_bridge, remove_links
 from ..plan import bridge_of, plugin_steps, result_of
+from ..plugin import static_addresses
 from ..reservations import LeaseRequest, lease_dir, release, reserve
 from ..result import NO_RESULT, NetResult, result_of_addresses
 
@@ -39,7 +40,7 @@ class BuiltInDriver:
         if member.conf.main.asks_network:
             return NO_RESULT
         if ipam.type != "host-local":
-            return result_of_addresses(ipam.static, ipam.routes)
+            return result_of_addresses(static_addresses(member.conf.main, member.place.args), ipam.routes)
         kept = tuple(address for name, address in pod.kept if name == member.conf.name)
         request = LeaseRequest(pod.uuid, member.place.if_name, member.conf.name, member.place.args.ips, kept)
         directory, others = lease_dir(pod.paths, member.conf), pod.neighbours

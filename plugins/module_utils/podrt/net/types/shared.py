@@ -17,6 +17,7 @@ from ..steps import (
     MakeVeth,
     SetSysctl,
 )
+from ..switches import FORWARDING6
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def forwarding(place: Place) -> Iterator[NetStep]:
     if V4_BITS in families:
         yield SetSysctl("net/ipv4/ip_forward", "1")
     if families - {V4_BITS}:
-        yield SetSysctl("net/ipv6/conf/all/forwarding", "1")
+        yield SetSysctl(FORWARDING6, "1")
 
 
 def on_link_addresses(place: Place) -> Iterator[NetStep]:

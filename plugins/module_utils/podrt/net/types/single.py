@@ -65,6 +65,7 @@ class Tap(Value):
     group: int = -1
     multi_queue: bool = False
     beyond: tuple[str, ...] = ()
+    needs_address = False
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Tap:
@@ -91,6 +92,7 @@ class HostDevice(Value):
 
     by: str
     name: str
+    needs_address = False
 
     @classmethod
     def from_fields(cls, fields: Fields) -> HostDevice:

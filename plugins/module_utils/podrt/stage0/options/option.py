@@ -320,6 +320,13 @@ _LIMITS = (
         None,
     ),
     (
+        "network_bandwidth",
+        TEXT,
+        "resource/network-bandwidth.limit",
+        _flag("network-bandwidth", "QUANTITY", "the bytes a second of each interface, both ways: 10M"),
+        parse_bytes,
+    ),
+    (
         "pids_limit",
         INTEGER,
         "resource/pids.limit",

@@ -55,6 +55,7 @@ NETS = {
     '[[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00::/64"}]]}',
     "some": f'"type": "ptp", {LOCAL[:-1]}, "routes": [{{"dst": "192.0.2.0/24"}}]}}',
     "ra": '"type": "ptp", "acceptRA": true, "ipam": {"type": "host-local", "subnet": "fd00::/64"}',
+    "args": f'"type": "bridge", "args": {{"cni": {{"ips": ["10.5.0.7/24"]}}}}, {STATIC}',
     "hair": f'"type": "bridge", "bridge": "br7", "hairpinMode": true, {LOCAL.replace("10.1", "10.6")}',
 }
 CONFS = tuple(
@@ -88,6 +89,23 @@ def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believ
     assert all(f"net.ipv6.conf.{believing}.accept_ra" in sentence for sentence in found)
 
 
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("fix", [("10.5.0.2/24", "10.5.0.1")]),
+        ("fix:IP=10.5.0.9/24;GATEWAY=10.5.0.1", [("10.5.0.2/24", "10.5.0.1"), ("10.5.0.9/24", "10.5.0.1")]),
+        ("fix:IP=10.5.0.2/24", [("10.5.0.2/24", "10.5.0.1")]),
+        ("args", [("10.5.0.7/24", "None")]),
+    ],
+)
+def test_static_addresses_are_those_that_are_fixed_and_those_that_are_asked_for(
+    text: str, addresses: list[tuple[str, str]]
+) -> None:
+    (attachment,) = plan(text).attachments
+    found = attachment.likely.ips
+    assert [(f"{each.address}/{each.prefix}", str(each.gateway)) for each in found] == addresses
+
+
 @pytest.mark.finding("review-B7", "use-N13")
 @pytest.mark.parametrize(
     ("text", "forwards", "family", "where", "message"),
@@ -100,6 +118,14 @@ def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believ
         ("ptp:color=red", (), InvalidSpec, "networks[0]", r"unknown args \[color=red\]"),
         ("ptp:color=red;IgnoreUnknown=no", (), InvalidSpec, "networks[0]", "unknown args"),
         ("fix:IP=10.5.0.9", (), InvalidSpec, "networks[0]", "its addresses are fixed"),
+        ("fix:IP=10.5.0.9", (), InvalidSpec, "networks[0]", "needs its prefix length"),
+        ("fix:IP=10.5.0.9/33", (), InvalidSpec, "networks[0]", "not an address with a prefix length"),
+        ("fix:IP=10.6.0.9/24", (), InvalidSpec, "networks[0]", "needs a gateway"),
+        ("fix:GATEWAY=10.6.0.1", (), InvalidSpec, "networks[0]", "it is in the subnet of no address"),
+        ("fix:GATEWAY=x", (), InvalidSpec, "networks[0]", '"x" is not an IP address'),
+        ("args:IP=10.5.0.9/24", (), InvalidSpec, "networks[0]", "args.cni.ips of .* has its addresses"),
+        ("ptp:GATEWAY=10.1.0.9", (), InvalidSpec, "networks[0]", "those of its addresses are known"),
+        ("ptp:IP=10.1.0.9/16", (), InvalidSpec, "networks[0]", "its subnet is 10.1.0.0/24"),
         ("nogw", (), InvalidSpec, "networks[0]", "needs a gateway"),
         ("empty", (), InvalidSpec, "networks[0]", "gives no address"),
         ("none6", (), InvalidSpec, "networks[0]", "gives no address"),

@@ -82,22 +82,22 @@ def test_the_smallest_limit_is_that_of_the_pod(
 
 
 def test_an_interface_gets_the_strictest_rate_each_way() -> None:
-    found = shape_of(conf(PTP, LIMITS), PLACE, "veth1", 12000)
-    assert found == (ShapeLink("veth1", shaper_name(UUID, 1), Rate(8000, 800), Rate.of_limit(12000)),)
-    assert shape_of(conf({**PTP, "mtu": 1400}, LIMITS), PLACE, "veth1", 0) == (
+    found = shape_of(conf(PTP, LIMITS), PLACE, "veth1", Rate.of_limit(1500))
+    assert found == (ShapeLink("veth1", shaper_name(UUID, 1), Rate(8000, 800), Rate.of_limit(1500)),)
+    assert shape_of(conf({**PTP, "mtu": 1400}, LIMITS), PLACE, "veth1", NO_RATE) == (
         ShapeLink("veth1", shaper_name(UUID, 1), Rate(8000, 800), Rate(16000, 1600), 1400),
     )
-    assert shape_of(conf(PTP), PLACE, "veth1", 0) == ()
+    assert shape_of(conf(PTP), PLACE, "veth1", NO_RATE) == ()
     assert NO_RATE.with_limit(NO_RATE) == NO_RATE
 
 
 def test_a_program_with_the_capability_gets_the_limit_and_applies_it() -> None:
     resolved = conf(PTP, PROGRAM)
-    assert shape_of(resolved, PLACE, "veth1", 8000) == ()
+    assert shape_of(resolved, PLACE, "veth1", Rate.of_limit(1000)) == ()
     (chosen,) = choose([resolved], parse_requests("n"))
-    plan = network_plan([chosen], (), PROGRAMS, 8000)
+    plan = network_plan([chosen], (), PROGRAMS, 1000)
     ((name, text),) = plan.runtime_of(plan.attachments[0])
-    rate = Rate.of_limit(8000)
+    rate = Rate.of_limit(1000)
     assert name == "bandwidth"
     assert json.loads(text) == {
         "ingressRate": 8000,
@@ -119,7 +119,7 @@ def test_what_has_no_end_on_the_host_is_said() -> None:
     assert compare_with_host(plan, HostFacts()) == (
         'the isolator resource/network-bandwidth is not applied on network "n": its pods have no interface of the host',
     )
-    assert shape_of(conf(inner), PLACE, "", 8000) == ()
+    assert shape_of(conf(inner), PLACE, "", Rate.of_limit(1000)) == ()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,13 @@ def test_names_of_interfaces_where_packets_wait_are_found_by_the_uuid() -> None:
 
 def test_a_limit_has_room_for_packets() -> None:
     assert Rate.of_limit(0) == NO_RATE
-    assert (Rate.of_limit(8).a_second, Rate.of_limit(8).at_once) == (1, 16384)
-    assert Rate.of_limit(10**9).at_once == 10**8 // 8
+    assert (Rate.of_limit(1).a_second, Rate.of_limit(1).at_once) == (1, 16384)
+    assert Rate.of_limit(10**9).at_once == 10**8
     assert Rate(1, 1).a_second == 1
+
+
+def test_a_limit_is_in_bytes_and_of_earlier_releases_in_bits() -> None:
+    """Appc says "limit": "The limit of read/write bytes"; until 0.11.0 it was taken as bits."""
+    assert (Rate.of_limit(10**6).bits, Rate.of_limit(10**6).a_second) == (8 * 10**6, 10**6)
+    assert Rate.of_limit(8 * 10**6, in_bits=True) == Rate.of_limit(10**6)
+    assert Rate.of_limit(0, in_bits=True) == NO_RATE

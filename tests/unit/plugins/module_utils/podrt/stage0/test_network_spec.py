@@ -73,6 +73,30 @@ def conf(**options: Any) -> dict[str, Any]:
         ({"type": "ptp", "bridge": "br0"}, "bridge"),
         ({"type": "ptp", "hairpin": True}, "hairpin"),
         ({"type": "other", "mtu": 1400}, "mtu"),
+        ({"type": "ptp", "gateway": False, "device": "eth0"}, "device"),
+        ({"type": "ptp", "gateway": True}, "gateway"),
+        ({"gateway": False, "ip_masq": True}, "ip_masq"),
+        ({"gateway": False, "open_firewalls": True}, "open_firewalls"),
+        ({"gateway": False, "default_route": True}, "subnets[0]"),
+        ({"gateway": False, "conf": {"isGateway": True}}, "conf.isGateway"),
+        ({"gateway": False, "conf": {"isdefaultgateway": True}}, "conf.isdefaultgateway"),
+        ({"type": "host-device", "device": "eth0", "subnets": ["auto"]}, "subnets[0]"),
+        ({"type": "host-device", "subnets": None}, "device"),
+        ({"type": "host-device", "device": "a/b"}, "device"),
+        ({"type": "host-device", "device": "eth0", "master": "eth0"}, "master"),
+        ({"type": "tap", "owner": -5}, "owner"),
+        ({"type": "tap", "subnets": None, "default_route": True}, "default_route"),
+        ({"type": "tap", "subnets": None, "routes": [{"dst": "10.9.0.0/16"}]}, "routes"),
+        (
+            {"type": "other", "conf": {"ipam": {}}, "subnets": None, "routes": [{"dst": "10.9.0.0/16"}]},
+            "routes",
+        ),
+        ({"type": "dummy", "default_route": True}, "default_route"),
+        ({"type": "dummy", "ip_masq": True}, "ip_masq"),
+        ({"type": "loopback"}, "subnets"),
+        ({"type": "loopback", "subnets": None, "mtu": 1400}, "mtu"),
+        ({"type": "flannel"}, "subnets"),
+        ({"type": "flannel", "subnets": None, "mtu": 1400}, "mtu"),
         ({"type": "macvlan", "internal": True}, "internal"),
         ({"type": "macvlan", "subnets": ["auto"]}, "subnets[0]"),
         ({"type": "macvlan", "subnets": None}, "subnets"),
@@ -258,6 +282,85 @@ def test_links_below_a_device_of_the_host_have_its_way_out() -> None:
     }
     for number in (0, 7):
         assert conf(type="vlan", master="eth0", vlan_id=number)["vlanId"] == number
+
+
+def test_ports_of_a_bridge_have_no_way_out_by_the_host() -> None:
+    plain = {
+        "type": "bridge",
+        "bridge": "br-br",
+        "ipMasq": False,
+        "isGateway": False,
+        "isDefaultGateway": False,
+    }
+    assert conf(gateway=False) == {
+        **plain,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": SUBNET}]]},
+    }
+    lan = [{"subnet": SUBNET, "gateway": "10.78.0.9"}]
+    assert conf(gateway=False, default_route=True, subnets=lan) == {
+        **plain,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": SUBNET, "gateway": "10.78.0.9"}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "members"),
+    [
+        ({"type": "host-device", "device": "eth1", "mtu": 1400}, {"device": "eth1", "mtu": 1400}),
+        ({"type": "host-device", "conf": {"pciBusID": "0000:00:1f.6"}}, {"pciBusID": "0000:00:1f.6"}),
+        ({"type": "tap"}, {}),
+        ({"type": "tap", "owner": 0, "group": 7, "mtu": 1400}, {"owner": 0, "group": 7, "mtu": 1400}),
+        ({"type": "tap", "multi_queue": True}, {"multiQueue": True}),
+        ({"type": "loopback"}, {}),
+    ],
+)
+def test_types_without_subnets_have_addresses_and_routes_only_where_they_are_asked_for(
+    options: dict[str, Any], members: dict[str, Any]
+) -> None:
+    assert conf(**options, subnets=None) == {"type": options["type"], **members}
+    if options["type"] != "loopback":
+        ipam = {"type": "host-local", "ranges": [[{"subnet": SUBNET}]]}
+        assert conf(**options) == {"type": options["type"], **members, "ipam": ipam}
+        routes = {"routes": [{"dst": "0.0.0.0/0"}]}
+        assert conf(**options, default_route=True)["ipam"] == {**ipam, **routes}
+
+
+def test_a_dummy_has_addresses_and_no_routes() -> None:
+    ipam = {"type": "host-local", "ranges": [[{"subnet": SUBNET}]]}
+    assert conf(type="dummy", mtu=1400) == {"type": "dummy", "mtu": 1400, "ipam": ipam}
+    assert [each.subnet for each in spec(type="dummy", subnets=None).subnets] == [None]
+
+
+def test_a_network_of_flannel_says_where_its_subnet_is() -> None:
+    more = {"delegate": {"isDefaultGateway": True}}
+    assert conf(type="flannel", subnets=None, subnet_file="/run/f.env", conf=more) == {
+        "type": "flannel",
+        "subnetFile": "/run/f.env",
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        ({"type": "other", "mtu": 1400}, "networks of type other do not take mtu", "program takes into conf"),
+        (
+            {"type": "loopback", "subnets": None, "mtu": 1400},
+            "networks of type loopback do not take mtu",
+            "dummy",
+        ),
+    ],
+)
+def test_an_option_of_other_types_is_refused_with_what_is_true(
+    options: dict[str, Any], message: str, hint: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=message) as caught:
+        spec(**options)
+    assert hint in caught.value.hint
 
 
 def test_addresses_may_come_from_something_else() -> None:

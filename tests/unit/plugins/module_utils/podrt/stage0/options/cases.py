@@ -85,6 +85,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].memory_reservation": app({}, {"memory_reservation": "32M"}),
     "apps[0].cpuset_cpus": app({}, {"cpuset_cpus": "0"}),
     "apps[0].cpuset_mems": app({}, {"cpuset_mems": "0"}),
+    "apps[0].network_bandwidth": app({}, {"network_bandwidth": "10M"}),
     "apps[0].blkio_weight": app({}, {"blkio_weight": 300}),
     "apps[0].memory_swap": app({"memory": "64M"}, {"memory": "64M", "memory_swap": "128M"}),
     "apps[0].device_read_bps./dev/vda": app(
@@ -205,6 +206,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "memory_reservation": ({}, {"memory_reservation": "32M"}),
     "cpuset_cpus": ({}, {"cpuset_cpus": "0"}),
     "cpuset_mems": ({}, {"cpuset_mems": "0"}),
+    "network_bandwidth": ({"network_bandwidth": "1Mi"}, {"network_bandwidth": "10M"}),
     "blkio_weight": ({}, {"blkio_weight": 300}),
     "memory_swap": ({"memory": "64M"}, {"memory": "64M", "memory_swap": "128M"}),
     "device_read_bps./dev/vda": (

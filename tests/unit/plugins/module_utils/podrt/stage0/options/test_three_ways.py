@@ -88,6 +88,7 @@ LIMITS = {
     "memory_reservation": st.sampled_from(["20000", "8Ki"]),
     "cpu": st.sampled_from(["2", "750m", "0.1"]),
     "cpu_shares": st.integers(2, 262144),
+    "network_bandwidth": st.sampled_from(["10M", "1Mi", "125000"]),
     "cpuset_cpus": st.sampled_from(["0", "0-2,4", "3,1,2"]),
     "cpuset_mems": st.sampled_from(["0", "0-1"]),
     "blkio_weight": st.integers(10, 1000),
