@@ -14,6 +14,7 @@ from ansible_collections.stagecraft.pods.tests.integration.converge.conftest imp
 from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import UPLINK
 
 BR: dict[str, Any] = {"name": "br", "type": "bridge", "subnets": ["10.78.0.0/24", "fd00:78::/64"]}
+UPLINK6 = "2001:db8:2::1"
 GATEWAYS = ("10.78.0.1", "fd00:78::1")
 
 
@@ -172,13 +173,17 @@ def test_one_in_use_is_not_removed(host: Host) -> None:
 
 @pytest.mark.parametrize("kind", ["bridge", "ptp"])
 def test_from_an_internal_network_no_way_leads_out(host: Host, kind: str) -> None:
+    host.machine.run("ip", "address", "add", f"{UPLINK6}/64", "dev", "up0", "nodad")
     net(host, type=kind, internal=True)
     pod = host.pod(networks=["br"])["pod"]
     for gateway in GATEWAYS:
         assert reaches(host, pod, gateway)
-    assert not reaches(host, pod, UPLINK)
+    for address in (UPLINK, UPLINK6):
+        assert not reaches(host, pod, address), address
     net(host, type=kind, restart_pods=True)
-    assert reaches(host, host.pod(networks=["br"])["pod"], UPLINK)
+    pod = host.pod(networks=["br"])["pod"]
+    for address in (UPLINK, UPLINK6):
+        assert reaches(host, pod, address), address
 
 
 def test_pods_of_an_isolated_network_reach_all_but_each_other(host: Host) -> None:

@@ -170,6 +170,12 @@ class Pod:
     def address(self) -> str:
         return self.infos[0].ip
 
+    @property
+    def address6(self) -> str:
+        """Its one IPv6 address."""
+        (found,) = [each for each in self.infos[0].result.addresses if not each.is_v4]
+        return str(found.address)
+
 
 class NetLab:
     """The host's side of a test. Made inside in_own_network."""

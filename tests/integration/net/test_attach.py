@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import socket
@@ -16,7 +17,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     HOST_IP,
+    HOST_IP6,
     OUTSIDE_IP,
+    OUTSIDE_IP6,
     NetLab,
     here,
     in_own_network,
@@ -57,6 +60,22 @@ def test_a_restricted_pod_reaches_the_host_only(tmp_path: pathlib.Path) -> None:
         assert source_seen(pod.netns, on_host, "172.31.0.1", 8000) == "172.31.0.2"
     with listen(lab.outside, 8000) as outside, pytest.raises(OSError, match="unreachable"):
         source_seen(pod.netns, outside, OUTSIDE_IP, 8000)
+
+
+@pytest.mark.behaviour("E26")
+@in_own_network
+def test_nor_does_one_reach_more_over_ipv6(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    ranges = [[{"subnet": "172.31.0.0/16"}], [{"subnet": "fd00:31::/64"}]]
+    both = {"name": "default-restricted", "type": "ptp", "ipam": {"type": "host-local", "ranges": ranges}}
+    lab.conf("10-restricted.conf", json.dumps(both))
+    pod = lab.pod().attach("default-restricted")
+    with listen(here(), 8000, "::") as on_host:
+        assert source_seen(pod.netns, on_host, "fd00:31::1", 8000) == "fd00:31::2"
+        with pytest.raises(OSError, match="unreachable"):
+            source_seen(pod.netns, on_host, HOST_IP6, 8000)
+    with listen(lab.outside, 8000, "::") as outside, pytest.raises(OSError, match="unreachable"):
+        source_seen(pod.netns, outside, OUTSIDE_IP6, 8000)
 
 
 @pytest.mark.behaviour("E16")

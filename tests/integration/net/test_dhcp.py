@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net import dhcp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.dhcp import DhcpLease
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
@@ -118,6 +119,72 @@ def test_a_bridge_to_the_network_of_the_host_has_its_server_too(tmp_path: pathli
     assert len({pod.address, other.address}) == 2
     with listen(lab.outside, 8000) as outside:
         assert source_seen(pod.netns, outside, OUTSIDE_IP, 8000) == pod.address
+
+
+@contextlib.contextmanager
+def daemon() -> Iterator[subprocess.Popen[bytes]]:
+    """CNI's own daemon for leases, in a /run of this test."""
+    program = "/usr/lib/cni/dhcp"
+    if not os.path.exists(program):
+        pytest.skip("needs the package containernetworking-plugins")
+    for words in (("--make-rprivate", "/"), ("-t", "tmpfs", "tmpfs", "/run")):
+        subprocess.run(["mount", *words], check=True)
+    running = subprocess.Popen([program, "daemon"], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 10
+    while not os.path.exists(Paths().cni_dhcp):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.wait()
+
+
+@in_own_network
+def test_the_daemon_of_cni_gets_an_address_and_gives_it_back_where_it_runs(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    leases: list[DhcpLease] = []
+    before = lab.snapshot()
+    options = (f"--dhcp-option=option:router,{OUTSIDE_IP}", "--domain=example.org")
+    with daemon(), dnsmasq(lab, tmp_path, *options) as given:
+        pod = lab.pod().attach(defined(lab, MACVLAN), leases=leases)
+        # Whose lease it is: as the daemon says it, which knows no other than its own.
+        (held,) = given.read_text().splitlines()
+        assert held.split()[2] == pod.address
+        assert bytes.fromhex(held.split()[4].replace(":", "")).endswith(f"{pod.uuid}/n/eth0".encode())
+        assert leases == []  # the first process of the pod has none to renew
+        with inside(pod.netns):
+            assert f"{pod.address}/24" in ip("address", "show", "eth0")
+            assert f"10.66.0.0/16 via {OUTSIDE_IP} dev eth0" in ip("route")
+        with listen(lab.outside, 8000) as outside:
+            assert source_seen(pod.netns, outside, OUTSIDE_IP, 8000) == pod.address
+        pod.detach()
+        end = time.monotonic() + 10
+        while given.read_text():  # released by a message to the server
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        pod.die()
+    assert lab.snapshot() == before
+
+
+@in_own_network
+def test_a_daemon_of_cni_that_has_died_is_told_and_the_pod_leaves_nothing(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    before = lab.snapshot()
+    with daemon() as running, dnsmasq(lab, tmp_path) as given:
+        running.kill()
+        running.wait()
+        pod = lab.pod()
+        with pytest.raises(HostFailure, match=r'network "n".*/run/cni/dhcp\.sock'):
+            pod.attach(defined(lab, MACVLAN))
+        pod.die()
+        assert given.read_text() == "" if given.exists() else True
+        assert lab.snapshot() == before
+        # Without its socket, leases are our own affair.
+        os.unlink(lab.paths.cni_dhcp)
+        leases: list[DhcpLease] = []
+        assert lab.pod().attach("n", leases=leases).address == str(leases[0].answer.address)
 
 
 @in_own_network

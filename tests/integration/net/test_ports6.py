@@ -138,24 +138,28 @@ def test_a_port_on_every_address_is_reached_from_everywhere_over_both_families(
 
 @pytest.mark.parametrize("filters", [False, True], ids=["routed", "filtered bridges"])
 @pytest.mark.parametrize("hairpin", [False, True], ids=["plain", "hairpin"])
+@pytest.mark.parametrize("six", [False, True], ids=["ipv4", "ipv6"])
 @in_own_network
 def test_a_pod_on_a_bridge_reaches_itself_unless_it_is_told_that_it_does_not(
-    tmp_path: pathlib.Path, filters: bool, hairpin: bool
+    tmp_path: pathlib.Path, filters: bool, hairpin: bool, six: bool
 ) -> None:
     lab = lab_of(tmp_path)
     if not hairpin:
         lab.conf("10-br.conf", NETS["br"].replace('"hairpinMode": true,', ""))
-    key = pathlib.Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-    if filters and not key.exists():
+    keys = [pathlib.Path(f"/proc/sys/net/bridge/bridge-nf-call-ip{each}tables") for each in ("", "6")]
+    if filters and not keys[six].exists():
         pytest.skip("this kernel has no br_netfilter")
-    if key.exists():
-        key.write_text(str(int(filters)))
-    pod = lab.pod().attach("br", HTTP)
+    for at, key in enumerate(keys):
+        if key.exists():
+            key.write_text(str(int(filters and at == six)))
+    everywhere, host, _outside, _loopback = FAMILIES[six]
+    published = HTTP.replace(host_ip=everywhere)
+    pod = lab.pod().attach("br", published)
     confs = choose(load_confs(lab.paths.config_dirs), parse_requests("br"))
-    told = unreached_here(network_plan(confs, [HTTP]), host_facts())
-    with listen(pod.netns, SAME_PORT) as server:
+    told = unreached_here(network_plan(confs, [published]), host_facts())
+    with listen(pod.netns, SAME_PORT, everywhere) as server:
         try:
-            reached = source_seen(pod.netns, server, HOST_IP, 8080)
+            reached = source_seen(pod.netns, server, host, 8080)
         except OSError:
             reached = ""
     assert bool(reached) is not bool(told)

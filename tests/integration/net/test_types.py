@@ -29,7 +29,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
+    HOST_IP6,
     OUTSIDE_IP,
+    OUTSIDE_IP6,
     NetLab,
     Pod,
     here,
@@ -41,8 +43,15 @@ from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
 )
 
 # On the link to the outside, as a pod that is a machine of that network.
-THERE = {"type": "host-local", "subnet": "192.0.2.0/24", "rangeStart": "192.0.2.10"}
+THERE = {
+    "type": "host-local",
+    "ranges": [
+        [{"subnet": "192.0.2.0/24", "rangeStart": "192.0.2.10"}],
+        [{"subnet": "2001:db8:2::/64", "rangeStart": "2001:db8:2::10"}],
+    ],
+}
 INNER = {"type": "host-local", "subnet": "10.7.0.0/24"}
+BOTH = {"type": "host-local", "ranges": [[{"subnet": "10.7.0.0/24"}], [{"subnet": "fd00:7::/64"}]]}
 PTP = {"type": "ptp", "ipam": INNER}
 
 
@@ -76,10 +85,17 @@ def link_of(pod: Pod, name: str = "eth0") -> dict[str, object]:
 
 
 def meet(pod: Pod, lab: NetLab) -> None:
-    with listen(lab.outside, 8000) as outside:
-        assert source_seen(pod.netns, outside, OUTSIDE_IP, 8000) == pod.address
-    with listen(pod.netns, 9000) as in_pod:
-        assert source_seen(lab.outside, in_pod, pod.address, 9000) == OUTSIDE_IP
+    """A pod and the outside reach each other, in both families."""
+    for everywhere, there, own in families(pod):
+        with listen(lab.outside, 8000, everywhere) as outside:
+            assert source_seen(pod.netns, outside, there, 8000) == own
+        with listen(pod.netns, 9000, everywhere) as in_pod:
+            assert source_seen(lab.outside, in_pod, own, 9000) == there
+
+
+def families(pod: Pod) -> tuple[tuple[str, str, str], ...]:
+    """Of each family: every address, that of the outside, and that of the pod."""
+    return ("0.0.0.0", OUTSIDE_IP, pod.address), ("::", OUTSIDE_IP6, pod.address6)
 
 
 @pytest.mark.kernel
@@ -93,16 +109,18 @@ def test_macvlan_makes_pods_machines_of_the_network_of_the_host(tmp_path: pathli
         return
     one, two = lab.pod().attach(name), lab.pod().attach(name)
     meet(one, lab)
-    with listen(two.netns, 9000) as in_two:
-        assert source_seen(one.netns, in_two, two.address, 9000) == one.address
+    for (everywhere, _there, other), (_every, _outside, own) in zip(families(two), families(one)):
+        with listen(two.netns, 9000, everywhere) as in_two:
+            assert source_seen(one.netns, in_two, other, 9000) == own
     link = link_of(one)
     assert (link["mtu"], link["linkinfo"]["info_data"]["mode"]) == (1400, "bridge")  # type: ignore[index]
     assert link["address"] == one.infos[0].result.interfaces[-1].mac
     with inside(one.netns):
         assert pathlib.Path("/proc/sys/net/ipv4/conf/eth0/proxy_arp").read_text() == "1\n"
     # The master does not pass on what the host itself sends: that is how such links are.
-    with listen(one.netns, 9001) as in_pod, pytest.raises(OSError):
-        source_seen(here(), in_pod, one.address, 9001)
+    for everywhere, _there, own in families(one):
+        with listen(one.netns, 9001, everywhere) as in_pod, pytest.raises(OSError):
+            source_seen(here(), in_pod, own, 9001)
     for pod in (one, two):
         pod.detach()
         pod.die()
@@ -137,8 +155,9 @@ def test_the_modes_of_macvlan_and_ipvlan(
         meet(pod, lab)
     if mode == "private":
         other = lab.pod().attach(name)
-        with listen(other.netns, 9000) as in_other, pytest.raises(OSError):
-            source_seen(pod.netns, in_other, other.address, 9000)
+        for everywhere, _there, own in families(other):
+            with listen(other.netns, 9000, everywhere) as in_other, pytest.raises(OSError):
+                source_seen(pod.netns, in_other, own, 9000)
     pod.detach()
 
 
@@ -153,6 +172,7 @@ def test_vlan_carries_the_frames_of_its_number(tmp_path: pathlib.Path) -> None:
         ip("link", "add", "link", "far0", "name", "far7", "type", "vlan", "id", "7")
         ip("addr", "flush", "dev", "far0")
         ip("addr", "add", f"{OUTSIDE_IP}/24", "dev", "far7")
+        ip("addr", "add", f"{OUTSIDE_IP6}/64", "dev", "far7", "nodad")
         ip("link", "set", "far7", "up")
     pod = lab.pod().attach(name)
     meet(pod, lab)
@@ -160,20 +180,24 @@ def test_vlan_carries_the_frames_of_its_number(tmp_path: pathlib.Path) -> None:
     other = lab.pod().attach(
         listed(lab, {"type": "vlan", "master": "up0", "vlanId": 8, "ipam": THERE}, name="other")
     )
-    with listen(lab.outside, 8000) as outside, pytest.raises(OSError):
-        source_seen(other.netns, outside, OUTSIDE_IP, 8000)
+    for everywhere, there, _own in families(other):
+        with listen(lab.outside, 8000, everywhere) as outside, pytest.raises(OSError):
+            source_seen(other.netns, outside, there, 8000)
 
 
 @pytest.mark.kernel
 @in_own_network
 def test_dummy_has_addresses_that_lead_nowhere(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path, outside=True)
-    name = listed(lab, {"type": "dummy", "ipam": INNER})
+    name = listed(lab, {"type": "dummy", "ipam": BOTH})
     if not is_made(lab, name, "dummy"):
         return
     pod = lab.pod().attach(name)
-    with listen(pod.netns, 9000, pod.address) as in_pod:
-        assert source_seen(pod.netns, in_pod, pod.address, 9000) == pod.address
+    for _everywhere, there, own in families(pod):
+        with listen(pod.netns, 9000, own) as in_pod:
+            assert source_seen(pod.netns, in_pod, own, 9000) == own
+        with listen(lab.outside, 8000, there) as outside, pytest.raises(OSError):
+            source_seen(pod.netns, outside, there, 8000)
     assert link_of(pod)["linkinfo"]["info_kind"] == "dummy"  # type: ignore[index]
 
 
@@ -195,7 +219,7 @@ def test_a_master_that_is_missing_is_told_before_anything_is_touched(tmp_path: p
 @in_own_network
 def test_tap_is_there_for_a_program_of_the_pod(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)
-    plugin = {"type": "tap", "owner": 7, "group": 8, "multiQueue": True, "mtu": 1300, "ipam": INNER}
+    plugin = {"type": "tap", "owner": 7, "group": 8, "multiQueue": True, "mtu": 1300, "ipam": BOTH}
     pod = lab.pod().attach(listed(lab, plugin))
     link = link_of(pod)
     data = link["linkinfo"]["info_data"]  # type: ignore[index]
@@ -204,6 +228,7 @@ def test_tap_is_there_for_a_program_of_the_pod(tmp_path: pathlib.Path) -> None:
     assert (link["mtu"], link["address"]) == (1300, pod.infos[0].result.interfaces[-1].mac)
     with inside(pod.netns):
         assert "10.7.0.2/24" in ip("addr", "show", "eth0")
+        assert "fd00:7::2/64" in ip("addr", "show", "eth0")
 
 
 @pytest.mark.parametrize("by", ["device", "hwaddr"])
@@ -315,20 +340,26 @@ def test_an_answer_leaves_by_the_interface_whose_address_was_asked(tmp_path: pat
         # Who asks by the second interface is answered by it; before, the answer would have left by the first.
         assert "dev eth1" in ip("route", "get", OUTSIDE_IP, "from", "10.8.0.2")
         assert "dev eth0" in ip("route", "get", OUTSIDE_IP)
-    with listen(pod.netns, 9000) as in_pod:
-        assert source_seen(lab.outside, in_pod, "10.8.0.2", 9000) == OUTSIDE_IP
+        assert "dev eth1" in ip("route", "get", OUTSIDE_IP6, "from", "fd00:8::2")
+    with inside(lab.outside):
+        ip("route", "add", "fd00:8::/64", "via", HOST_IP6)
+    for everywhere, there, address in (("0.0.0.0", OUTSIDE_IP, "10.8.0.2"), ("::", OUTSIDE_IP6, "fd00:8::2")):
+        with listen(pod.netns, 9000, everywhere) as in_pod:
+            assert source_seen(lab.outside, in_pod, address, 9000) == there
 
 
 @in_own_network
 def test_isolated_ports_reach_the_host_and_not_each_other(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)
-    plugin = {"type": "bridge", "bridge": "cni7", "isGateway": True, "portIsolation": True, "ipam": INNER}
+    plugin = {"type": "bridge", "bridge": "cni7", "isGateway": True, "portIsolation": True, "ipam": BOTH}
     name = listed(lab, plugin)
     one, two = lab.pod().attach(name), lab.pod().attach(name)
-    with listen(here(), 8000) as on_host:
-        assert source_seen(one.netns, on_host, "10.7.0.1", 8000) == one.address
-    with listen(two.netns, 9000) as in_two, pytest.raises(OSError):
-        source_seen(one.netns, in_two, two.address, 9000)
+    for (everywhere, _there, own), gateway in zip(families(one), ("10.7.0.1", "fd00:7::1")):
+        with listen(here(), 8000, everywhere) as on_host:
+            assert source_seen(one.netns, on_host, gateway, 8000) == own
+    for everywhere, _there, own in families(two):
+        with listen(two.netns, 9000, everywhere) as in_two, pytest.raises(OSError):
+            source_seen(one.netns, in_two, own, 9000)
 
 
 @in_own_network

@@ -98,9 +98,10 @@ def recorded(pods: PodHost, uuid: str) -> dict[str, object]:
     return found
 
 
-def inside(pods: PodHost, uuid: str, script: str, url: str = "") -> list[str]:
-    """The lines of a script in a pod, which may ask. url: in place of the pod's own."""
-    return pods.ok("enter", uuid, "/bin/sh", "-c", f"URL={url}\n{ASK}\n{script}").splitlines()
+def inside(pods: PodHost, uuid: str, script: str, url: str = "", app: str = "") -> list[str]:
+    """The lines of a script in a pod, which may ask. url: in place of the pod's own. app: where it has several."""
+    which = (f"--app={app}",) if app else ()
+    return pods.ok("enter", *which, uuid, "/bin/sh", "-c", f"URL={url}\n{ASK}\n{script}").splitlines()
 
 
 @pytest.mark.kernel

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the stagecraft.pods authors
 """What the appc specification asks of an executor, as apps of a pod see it: two apps, their handlers and a volume.
 
-Each check is a condition that an app tests itself; it tells those that do not hold. What takes the metadata service is
-left out. Source: appc spec/ace.md, spec/aci.md, spec/OS-SPEC.md.
+Each check is a condition that an app tests itself; it tells those that do not hold. Those that take the metadata
+service are in podctl/test_metadata_executor. Source: appc spec/ace.md, spec/aci.md, spec/OS-SPEC.md.
 """
 
 from __future__ import annotations

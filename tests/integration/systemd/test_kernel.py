@@ -51,6 +51,7 @@ def test_what_the_kernel_decides(lab: Lab) -> None:
     try:
         assert_passes(lab, host, f"{RUN}/stage1")
         assert_passes(lab, host, f"{RUN}/net/test_types.py")
+        assert_passes(lab, host, f"{RUN}/net/test_same.py")
         assert_passes(lab, host, f"{RUN}/net/test_vlans.py")
         assert_passes(lab, host, f"{RUN}/net/test_ports6.py")
         assert_passes(lab, host, f"{RUN}/net/test_sctp.py")
@@ -91,7 +92,7 @@ def sent(lab: Lab, host: str) -> None:
     for source, names, target in (
         (CHECKOUT, ours, THERE),
         (site, found, f"{THERE}/site-packages"),
-        (pathlib.Path(CNI), ("bridge", "host-local", "loopback"), CNI),
+        (pathlib.Path(CNI), ("bridge", "host-local", "ipvlan", "loopback", "vlan"), CNI),
     ):
         argv = ["tar", "-c", "--exclude=__pycache__", "-C", str(source), *names]
         packed = subprocess.run(argv, check=True, capture_output=True)

@@ -281,6 +281,15 @@ class Paths(Value):
         return f"{self.name_lists}/{file}"
 
     @property
+    def published_names(self) -> str:
+        """Where the names of pods are for resolvers of the host, if the administrator has made it."""
+        return self._by_leases("hosts")
+
+    def published_list(self, file: str) -> str:
+        """The names of one network there."""
+        return f"{self.published_names}/{file}"
+
+    @property
     def subordinate_ids(self) -> str:
         """The IDs of users and groups that pods of the host have for their own users.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..errors import HostFailure
 from ..host.reading import kernel_text_or
-from .network_plan import HostFacts
+from .network_plan import BRIDGE_FILTERS, HostFacts
 from .rtsocket import RouteSocket
 from .switches import accepts_ra, may_change
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .addresses import Subnet
 
 
-# Missing while the module br_netfilter is not loaded, which docker does.
-_FILTERS_BRIDGES = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+# By the bits of an address. Missing while the module br_netfilter is not loaded, which docker does.
+_FILTER_BRIDGES = {bits: f"/proc/sys/{switch.replace('.', '/')}" for bits, switch in BRIDGE_FILTERS.items()}
 
 
 def host_facts() -> HostFacts:
@@ -32,8 +32,8 @@ def host_facts() -> HostFacts:
     except OSError as err:
         raise HostFailure.of("cannot read the host's links and addresses", err) from err
     kinds = tuple((link.name, link.kind) for link in links)
-    filters_bridges = kernel_text_or(_FILTERS_BRIDGES, "0") != "0"
-    return HostFacts(kinds, addresses, believing, filters_bridges)
+    filtered = (bits for bits, path in _FILTER_BRIDGES.items() if kernel_text_or(path, "0") != "0")
+    return HostFacts(kinds, addresses, believing, tuple(filtered))
 
 
 def host_routes() -> tuple[tuple[str, Subnet], ...]:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The list of the pods of a network that have names, in /run, for all data directories of the host.
 
-It is replaced under its lock. Each pod is one text, since a start reads those of all others.
+It is replaced under its lock. Each pod is one text, since a start reads those of all others. Its lines are published
+for resolvers of the host, such as dnsmasq, where there is a directory for that.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ASIDE = ".new"
 _FORMAT = 1
+_OPEN_FILE = 0o644
 _TRIES = 20
 _TAB, _BAR = "\t", "|"
 # A pod that enters waits for another one that does, which takes milliseconds.
@@ -66,13 +68,16 @@ class NameEntry(Value):
 
 
 class NameList(Value):
-    """The list of a network. Who changes it holds its lock."""
+    """The list of a network. Who changes it holds its lock, and gives the paths of the installation."""
 
     path: str
     pods: tuple[NameEntry, ...]
+    paths: Paths | None = None
 
     def write(self, pods: Sequence[NameEntry]) -> None:
         """Replace it; without pods, remove it. A crash leaves the old one or the new one. Raises OSError."""
+        if self.paths:
+            self._publish(self.paths, pods)
         if not pods:
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
@@ -87,6 +92,22 @@ class NameList(Value):
                 self._write(data)
                 return
         self._write(data)
+
+    def _publish(self, paths: Paths, pods: Sequence[NameEntry]) -> None:
+        """Replace the hosts file of the network for resolvers, or remove it. Raises OSError."""
+        if not os.path.isdir(paths.published_names):
+            return
+        file = os.path.basename(self.path)
+        # dnsmasq takes one that begins with a dot for no file of its own.
+        place, aside = paths.published_list(file), paths.published_list(f".{file}{ASIDE}")
+        if pods:
+            write_new(
+                aside, "".join(f"{line}\n" for entry in pods for line in entry.lines).encode(), _OPEN_FILE
+            )
+            os.rename(aside, place)
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(place)
 
     def _write(self, data: bytes) -> None:
         aside = f"{self.path}{ASIDE}"
@@ -105,7 +126,7 @@ def locked_list(paths: Paths, path: str) -> Iterator[NameList]:
     try:
         make_dirs(paths.run, OPEN_DIR)
         with FileLock(f"{paths.host_locks}/{os.path.basename(path)}", timeout=_SECONDS):
-            yield read_list(path)
+            yield read_list(path).replace(paths=paths)
     except OSError as err:
         raise HostFailure.of("networking: cannot write the names of a pod", err) from err
 

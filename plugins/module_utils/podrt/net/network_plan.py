@@ -42,6 +42,11 @@ _NO_POD = "0" * 32
 _WITHOUT_MAC = ("ipvlan", "vlan", "host-device", "loopback")
 _BOTH = (V4_BITS, V6_BITS)
 _WITH_HOST_END = ("ptp", "bridge")
+# By which the rules for packets of a family see what a bridge passes on.
+BRIDGE_FILTERS = {
+    V4_BITS: "net.bridge.bridge-nf-call-iptables",
+    V6_BITS: "net.bridge.bridge-nf-call-ip6tables",
+}
 
 
 class Attachment(Value):
@@ -177,13 +182,13 @@ class HostFacts(Value):
     """The facts of a host's network that matter to pods. links: names, kinds. addresses: link, address, prefix length.
 
     believing: the host's own bridges that take addresses and routes from router advertisements. filters_bridges:
-    whether rules for packets see what a bridge passes on between its ports, too.
+    the families, as bits, of which the rules for packets see what a bridge passes on between its ports, too.
     """
 
     links: tuple[tuple[str, str], ...] = ()
     addresses: tuple[tuple[str, Address, int], ...] = ()
     believing: tuple[str, ...] = ()
-    filters_bridges: bool = False
+    filters_bridges: tuple[int, ...] = ()
 
 
 def network_plan(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from .addresses import V6_BITS, Address, Subnet
+from .network_plan import BRIDGE_FILTERS
 from .plan import bridge_of
 from .steps import POD_SIDE, AddRoute
 
@@ -122,13 +123,17 @@ def _not_to_itself(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
     The port of the host becomes that of the pod before its bridge looks where the frame goes: back to where it is from.
     """
     target = plan.attachments[plan.target] if plan.published_here else None
-    if target is None or not facts.filters_bridges or not bridge_of(target.conf):
+    if target is None or not bridge_of(target.conf) or getattr(target.conf.main.own, "hairpin", False):
         return ()
-    if getattr(target.conf.main.own, "hairpin", False):
+    asked = {bits for forward in plan.forwards for bits in forward.families}
+    switches = [
+        BRIDGE_FILTERS[bits] for bits in facts.filters_bridges if bits in asked and bits in target.families
+    ]
+    if not switches:
         return ()
     return (
         f'a pod of network "{target.conf.name}" does not reach its own ports through the host, which has '
-        "net.bridge.bridge-nf-call-iptables on: set hairpin of the network if it has to",
+        f"{' and '.join(switches)} on: set hairpin of the network if it has to",
     )
 
 

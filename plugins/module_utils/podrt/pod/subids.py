@@ -82,7 +82,7 @@ def range_of(pod: PodDir) -> IdRange | None:
 
 def allocate(paths: Paths, uuid: str) -> IdRange:
     """A range for a pod whose directory exists, on record before this returns. Raises PodError, OSError."""
-    with FileLock(paths.subordinate_ids_lock):
+    with _lock(paths):
         held, after = _read(paths)
         held = [each for each in held if _exists(paths, each)]
         found = _next_free(after, [each.range for each in held])
@@ -92,7 +92,7 @@ def allocate(paths: Paths, uuid: str) -> IdRange:
 
 def share(paths: Paths, uuid: str, found: IdRange) -> None:
     """Record that a pod has the range of another one too. Raises PodError, OSError."""
-    with FileLock(paths.subordinate_ids_lock):
+    with _lock(paths):
         held, after = _read(paths)
         _write(paths, [*held, _Held(uuid, paths.data, found)], after)
 
@@ -108,9 +108,15 @@ def sweep(paths: Paths) -> None:
     _keep(paths, lambda held: held.data != paths.data or _exists(paths, held))
 
 
+def _lock(paths: Paths) -> FileLock:
+    """Its directory is made where the first pod of the host comes this way; others may read what is beside it."""
+    make_dirs(paths.run, _OPEN_DIR)
+    return FileLock(paths.subordinate_ids_lock)
+
+
 def _keep(paths: Paths, wanted: Callable[[_Held], bool]) -> None:
     """Give back the ranges that are not wanted any more."""
-    with FileLock(paths.subordinate_ids_lock):
+    with _lock(paths):
         held, after = _read(paths)
         left = [each for each in held if wanted(each)]
         if len(left) < len(held):

@@ -57,16 +57,26 @@ def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) ->
     """Warnings about a pod's networks, name servers and registration on this host; none about networks that it cannot
     join.
     """
-    others = (
-        *_server_warnings(host, runspec),
-        *_service_warnings(host, runspec),
-        *_unjoined_warnings(runspec),
-    )
     try:
         plan = plan_of_networks(host, manifest, runspec)
-        return (*_cautions(host, plan), *_drop_warnings(host, plan), *others) if plan else others
     except PodError:
-        return others
+        plan = None
+    return (
+        *(warnings_of_plan(host, plan) if plan else ()),
+        *_server_warnings(host, runspec),
+        *_service_warnings(host, runspec),
+        *unjoined_warnings(runspec),
+    )
+
+
+def warnings_of_plan(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
+    """Warnings about the networks that a pod is to join; about its ports alone where it cannot join them."""
+    try:
+        return (*_cautions(host, plan), *_drop_warnings(host, plan))
+    except PodError:
+        from ..net.reach import unreached
+
+        return unreached(plan)
 
 
 def _drop_warnings(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
@@ -98,7 +108,8 @@ def _service_warnings(host: Host, runspec: RunSpec) -> tuple[str, ...]:
     return ()
 
 
-def _unjoined_warnings(runspec: RunSpec) -> tuple[str, ...]:
+def unjoined_warnings(runspec: RunSpec) -> tuple[str, ...]:
+    """A warning about networks that are named beside host or none. Source: behaviours E2."""
     special = "host" if runspec.host_network else "none" if runspec.no_network else ""
     others = ", ".join(request.name for request in runspec.networks if request.name != special)
     if not special or not others:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks before anything running is touched: host ports that are taken."""
+"""Checks before anything running is touched: host ports that are taken, and networks that do not do what is asked."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..pod.runspec import RunSpec
 
 _V4 = 32  # bits of an address
+_PLAIN = ("default", "host", "none")
 
 
 def check_ports(host: Host, manifest: PodManifest, replaced: str = "", families: Sequence[int] = ()) -> None:
@@ -46,19 +47,33 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "", families:
                 raise _conflict(protocol, probe, port, "a process of the host")
 
 
-def warnings_of_ports(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
-    """Warnings about host ports that lead nowhere on any host; few about networks that the pod cannot join."""
-    if not manifest.ports:
+def check_start(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
+    """Check the host ports of a pod, whose start finds what else is wrong; returns the warnings about its networks.
+
+    Nothing is looked at for one without ports and limits in the default network alone: its start takes milliseconds.
+    Raises Conflict.
+    """
+    if not manifest.ports and not manifest.network_limit and _is_plain(runspec):
         return ()
-    from ..net.reach import unreached, unrouted
+    from ..net.reach import unrouted
     from ..net.rules import forwards_of
-    from .networks import plan_of_networks
+    from .networks import plan_of_networks, unjoined_warnings, warnings_of_plan
 
     try:
         plan = plan_of_networks(host, manifest, runspec)
     except PodError:
-        return unrouted(forwards_of(manifest))
-    return unreached(plan) if plan else ()
+        check_ports(host, manifest)
+        return (*unrouted(forwards_of(manifest)), *unjoined_warnings(runspec))
+    if plan is None:
+        check_ports(host, manifest)
+        return unjoined_warnings(runspec)
+    check_ports(host, manifest, families=plan.families)
+    return warnings_of_plan(host, plan)
+
+
+def _is_plain(runspec: RunSpec) -> bool:
+    """Whether a pod is in one network that every host has."""
+    return len(runspec.networks) == 1 and runspec.networks[0].name in _PLAIN
 
 
 def _check_pod(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]], holder: str) -> None:

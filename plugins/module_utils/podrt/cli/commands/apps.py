@@ -17,7 +17,7 @@ from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, Preparation, build_manifest, check_exposed
 from ...stage0.operations import ensure_new_pod
 from ...stage0.options.texts import decoded_items, pairs
-from ...stage0.preflight import check_ports, warnings_of_ports
+from ...stage0.preflight import check_start
 from ..appflags import MNT_VOLUME
 from ..flags import Given, UsageError, Words
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, sandbox_spec
@@ -73,8 +73,7 @@ def _without_apps(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None]) -
         user_annotations=tuple(pairs(given.all("user-annotation")).items()),
         user_labels=tuple(pairs(given.all("user-label")).items()),
     )
-    check_ports(call.host, manifest)
-    for warning in warnings_of_ports(call.host, manifest, spec.run):
+    for warning in check_start(call.host, manifest, spec.run):
         call.say(warning)
     yield from ensure_new_pod(
         Preparation(manifest, spec.run, ()), spec.run.name, uuid_saver(call), hand_over, runs=True

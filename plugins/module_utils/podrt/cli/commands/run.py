@@ -15,7 +15,7 @@ from ...host.reading import read_given
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, UndescribedApp, build_manifest
 from ...stage0.operations import ImageGone, ensure_new_pod
-from ...stage0.preflight import check_ports, warnings_of_ports
+from ...stage0.preflight import check_start
 from ...stage0.prepare import commit, notes_of_preparation
 from .. import values
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, policy_of_stage1
@@ -104,8 +104,7 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
     if wanted and stage1 is not None:
         wanted = None if stage1.is_missing else _with_stage1(stage1, wanted, spec)
     if wanted:
-        check_ports(call.host, wanted.manifest)
-        warnings = (*wanted.warnings, *warnings_of_ports(call.host, wanted.manifest, wanted.runspec))
+        warnings = (*wanted.warnings, *check_start(call.host, wanted.manifest, wanted.runspec))
         for warning in () if call.options.on("quiet") else warnings:
             call.say(warning)
     yield from ensure_new_pod(wanted, spec.run.name, uuid_saver(call), hand_over, runs=runs)

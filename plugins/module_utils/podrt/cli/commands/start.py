@@ -209,6 +209,11 @@ def _apply_flags(call: Call, pod: Pod) -> None:
     wanted = run_spec(call.options, given)
     if wanted == given:
         return
+    if wanted.networks != given.networks:
+        from ...stage0.preflight import check_start
+
+        for warning in check_start(call.host, documents.read_manifest(pod.dir), wanted):
+            call.say(warning)
     secure = "seccomp" not in wanted.insecure
     if secure and "seccomp" in given.insecure:
         _write_filters(call, pod)

@@ -83,7 +83,10 @@ class BuiltInDriver:
         if plugin.ipam_program:
             from .external import ProgramDriver
 
-            return ProgramDriver().address(member)
+            given = ProgramDriver().address(member)
+            known = [route.dst for route in given.routes]  # CNI's program adds none of the configuration
+            more = (route for route in plugin.ipam.routes if route.dst not in known)
+            return given.replace(routes=(*given.routes, *more))
         from ..dhcp import acquire, given_by  # few networks have such servers
 
         name, conf = member.place.if_name, member.conf
