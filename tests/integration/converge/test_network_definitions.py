@@ -462,7 +462,7 @@ def test_a_pod_keeps_its_way_out_beside_a_network_that_leads_nowhere(
 
 def test_a_pod_has_the_address_that_it_asks_for_of_fixed_ones(host: Host) -> None:
     fixed = [{"address": "10.78.0.5/24", "gateway": "10.78.0.1"}]
-    ipam = {"type": "static", "addresses": fixed, "routes": [{"dst": "0.0.0.0/0"}]}
+    ipam: dict[str, Any] = {"type": "static", "addresses": fixed, "routes": [{"dst": "0.0.0.0/0"}]}
     more = {"capabilities": {"ips": True}, "ipam": ipam}
     assert net(host, subnets=None, conf=more, default_route=False)["warnings"] == []
     assert host.pod(name="db", networks=["br"])["pod"]["networks"][0]["ip"] == "10.78.0.5"
@@ -472,6 +472,16 @@ def test_a_pod_has_the_address_that_it_asks_for_of_fixed_ones(host: Host) -> Non
     assert host.pod(networks=asked)["changed"] is False
     other = host.pod(networks=["br:IP=10.78.0.10/24;GATEWAY=10.78.0.1"])
     assert other["changed"] and other["pod"]["networks"][0]["ip"] == "10.78.0.10"
+    # A network may leave the addresses to its pods.
+    host.task("pod_run", name="db", state="absent")
+    del ipam["addresses"]
+    assert net(host, subnets=None, conf=more, default_route=False)["network"]["problem"] == (
+        "pod web has joined another definition of it"
+    )
+    assert host.pod(networks=asked)["pod"]["networks"][0]["ip"] == "10.78.0.9"
+    assert info(host)["problem"] == ""
+    refused = host.pod(networks=["br"])
+    assert refused["failed"] and "gives no address" in refused["msg"] and "IP=" in refused["hint"]
     refused = host.pod(networks=["br:IP=10.78.0.10"])
     assert (
         refused["failed"] and refused["msg"].startswith("networks[0]: ") and "prefix length" in refused["msg"]

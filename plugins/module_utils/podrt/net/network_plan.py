@@ -117,8 +117,8 @@ class Attachment(Value):
 class NetworkPlan(Value):
     """The networks that a pod joins, in order, and its host ports. target: the attachment that these lead to.
 
-    aliases: the names of the pod, for programs that make them known in their way. limit: the bits a second that each of
-    its interfaces may send, and receive, by its isolators; 0 for any.
+    aliases: the names of the pod, for programs that make them known in their way. limit: the bytes a second that each
+    of its interfaces may send, and receive, by its isolators; 0 for any.
     """
 
     attachments: tuple[Attachment, ...] = ()

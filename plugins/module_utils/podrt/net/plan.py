@@ -32,9 +32,12 @@ def steps_of(conf: NetConf, place: Place) -> tuple[NetStep, ...]:
 def plugin_steps(conf: NetConf, plugin: Plugin, place: Place) -> tuple[NetStep, ...]:
     """The steps of one plugin that is built in, in order. Raises InvalidSpec for an incomplete configuration."""
     if plugin.needs_address and not place.addresses:
-        raise InvalidSpec(
-            f'network "{conf.name}" gives no address', "add an ipam section", where=conf.file_name
+        hint = (
+            "add its addresses, or ask for one with IP="
+            if plugin.ipam.type == "static"
+            else "add an ipam section"
         )
+        raise InvalidSpec(f'network "{conf.name}" gives no address', hint, where=conf.file_name)
     try:
         steps = tuple(plugin.own.steps(plugin.link, place))
     except InvalidSpec as err:

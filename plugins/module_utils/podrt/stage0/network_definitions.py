@@ -25,6 +25,7 @@ from .network_files import check_place, defining, local_files, network_files, ot
 from .network_kinds import may_choose_subnets
 from .network_spec import check_conf, conf_of
 from .network_users import (
+    as_asked_for,
     as_joined,
     network_users,
     outdated_users,
@@ -297,7 +298,7 @@ def _check_joinable(host: Host, spec: NetworkSpec, conf: NetConf) -> None:
     joined = as_joined(host, conf)
     if joined is None:
         return  # what flannel has got is not known yet
-    chosen = (ChosenNet(joined),)
+    chosen = (as_asked_for(joined),)
     option = "plugins" if spec.plugins else "conf"
     try:
         network_plan(chosen, (), find_programs(chosen, host.paths))

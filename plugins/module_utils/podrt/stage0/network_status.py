@@ -10,13 +10,12 @@ from ..contexts import suppress
 from ..errors import InvalidSpec, PodError, reason_of
 from ..host.files import entries
 from ..net.addresses import V4_BITS, Address
-from ..net.conf import ChosenNet
 from ..net.plan import bridge_of, gateway_holder
 from ..net.reservations import is_lease, lease_dir
 from ..value import Value
 from .network_files import defining, network_files
 from .network_fit import gateways_of, range_sets_of
-from .network_users import as_joined, network_users, outdated_users
+from .network_users import as_asked_for, as_joined, network_users, outdated_users
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _unjoinable(host: Host, conf: NetConf) -> Iterator[str]:
     from ..net.programs import find_delegates, find_programs
 
     try:
-        chosen = find_delegates((ChosenNet(conf),), host.paths)
+        chosen = find_delegates((as_asked_for(conf),), host.paths)
         network_plan(chosen, (), find_programs(chosen, host.paths))
     except PodError as err:
         yield err.message

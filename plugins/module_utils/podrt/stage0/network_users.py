@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
 
 
+_SOME_ADDRESS = (("IP", "192.0.2.2/24"), ("GATEWAY", "192.0.2.1"))
+
+
 class NetworkUser(Value):
     """A pod of a network. network: "" where its networks cannot be read, so that it may be of any.
 
@@ -79,6 +82,13 @@ def as_joined(host: Host, conf: NetConf) -> NetConf | None:
     with suppress(PodError, OSError):
         return find_delegates((ChosenNet(conf),), host.paths)[0].conf
     return None
+
+
+def as_asked_for(conf: NetConf) -> ChosenNet:
+    """A network as a pod can ask for it: with an address where it has fixed ones only, and has none."""
+    ipam = conf.main.ipam
+    asks = ipam.type == "static" and not ipam.static
+    return ChosenNet(conf, _SOME_ADDRESS if asks else ())
 
 
 def outdated_users(users: Iterable[NetworkUser], joined: NetConf | None) -> tuple[NetworkUser, ...]:
