@@ -43,7 +43,6 @@ IPAM = {
     "ranges": [[{"subnet": "10.7.0.0/24"}], [{"subnet": "fd00:7::/64"}]],
     "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}, {"dst": "10.66.0.0/16", "gw": "10.7.0.1"}],
 }
-PLAIN = {"type": "host-local", "subnet": "10.7.0.0/24"}
 FIXED = {"address": "10.7.0.9/24", "gateway": "10.7.0.1"}
 ON_LINK = {
     "type": "host-local",
