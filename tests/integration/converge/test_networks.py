@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -151,3 +155,54 @@ def test_a_network_of_others_that_changes_is_none(nets: Host) -> None:
     nets.pod(networks=["red"])
     define(nets, "20-bad.conf", {**NET, "name": "bad"})
     assert nets.pod(networks=["red"])["changed"] is False
+
+
+@pytest.mark.behaviour("E24")
+@pytest.mark.parametrize("network", ["red", "both"])
+@pytest.mark.parametrize("holder", ["a pod", "a process", "a process over IPv6 alone"])
+def test_check_mode_finds_a_port_that_is_taken(nets: Host, holder: str, network: str) -> None:
+    """Another task may free it first, so that it is a warning there; nothing is touched in either case."""
+    ranges = [[{"subnet": "10.79.0.0/24"}], [{"subnet": "fd00:79::/64"}]]
+    define(nets, "60-both.conf", {**NET, "name": "both", "ipam": {"type": "host-local", "ranges": ranges}})
+    wanted = {"networks": [network], "ports": [HTTP]}
+    with contextlib.ExitStack() as held:
+        if holder == "a pod":
+            nets.pod(name="other", **wanted)
+        else:
+            held.enter_context(listening(nets, 8093, "::" if "IPv6" in holder else "0.0.0.0"))
+        old = nets.pod(networks=[network])["pod"]
+        foretold, done = nets.pod(check=True, **wanted), nets.pod(**wanted)
+        if "IPv6" in holder and network == "red":
+            assert not foretold.get("failed") and not done.get("failed"), (foretold, done)
+            assert not any("is in use by" in said for said in foretold["warnings"])
+            return
+        asked = "[::]" if "IPv6" in holder else "0.0.0.0"
+        by = 'pod "other"' if holder == "a pod" else "a process of the host"
+        said = f"host port tcp {asked}:8093 is in use by {by}"
+        assert (done["error"], said in done["msg"]) == ("conflict", True), done
+        assert any(said in warning for warning in foretold["warnings"]), foretold
+        assert not foretold.get("failed")
+        again = nets.pod(networks=[network])
+        assert (again["changed"], again["pod"]["pid"]) == (False, old["pid"])
+
+
+@contextlib.contextmanager
+def listening(host: Host, port: int, address: str) -> Iterator[None]:
+    """A process of the host that listens to a port, over one family alone."""
+    program = """
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
+with socket.socket(family) as server:
+    if family == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.bind((sys.argv[2], int(sys.argv[1])))
+    server.listen()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    argv = host.machine.inside(sys.executable, "-I", "-S", "-c", program, str(port), address)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield
+        process.stdin.close()

@@ -24,6 +24,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -35,6 +36,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.syscall
     setns,
     unshare,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net import conntrack
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import attach
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import (
     choose,
@@ -52,6 +54,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.programs
     find_programs,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtsocket import (
+    NETLINK_NETFILTER,
+    RouteSocket,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 
 HOST_IP = "192.0.2.1"
@@ -177,6 +183,49 @@ class Pod:
         return str(found.address)
 
 
+class Left(NamedTuple):
+    """The state of a network. rules: of nftables. queues: of links. marks: of /run, and namespaces that have names."""
+
+    links: str
+    addresses: str
+    routes: str
+    rules: str
+    routes6: str
+    queues: str
+    connections: str
+    marks: str
+
+
+def _connections_of_pods() -> list[str]:
+    """Tracked connections from or to addresses that are not those of the host or the outside.
+
+    Without those to a group: a bridge with an address joins some.
+    """
+    with RouteSocket(NETLINK_NETFILTER) as netfilter:
+        found = list(conntrack.connections(netfilter))
+    flows = [flow for each in found for flow in (each.there, each.back)]
+    ends = [(str(flow.source), str(flow.target)) for flow in flows]
+    known = (HOST_IP, OUTSIDE_IP, HOST_IP6, OUTSIDE_IP6, "127.", "::1", "fe80:")
+    groups = {source for source, target in ends if target.startswith(("224.", "ff0"))}
+    return sorted(
+        {
+            f"{source} to {target} is tracked"
+            for source, target in ends
+            if not (source.startswith(known) and target.startswith(known))
+            and not target.startswith(("224.", "ff0"))
+            and not (source.startswith(("224.", "ff0")) and target in groups)
+        }
+    )
+
+
+def _marks(run: str) -> list[str]:
+    """The files of the host in /run without locks, which stay, and the namespaces that mounts keep alive."""
+    files = (str(found) for found in pathlib.Path(run).rglob("*") if not found.is_dir())
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    kept = (line.split()[4] for line in mounts if " - nsfs " in line)
+    return sorted((*(file for file in files if not file.startswith(f"{run}/locks/")), *kept))
+
+
 class NetLab:
     """The host's side of a test. Made inside in_own_network."""
 
@@ -223,6 +272,7 @@ class NetLab:
         (self.config / "net.d" / file_name).write_text(text)
 
     def snapshot(self) -> tuple[str, ...]:
+        """The state of this network, in the order of Left, and the leases."""
         leases = sorted(
             str(found)
             for found in pathlib.Path(self.paths.leases).rglob("*")
@@ -230,7 +280,17 @@ class NetLab:
         )
         # the kernel checks for a second whether another host has the link-local address
         addresses = ip("addr").replace(" tentative", "")
-        return (ip("-o", "link"), addresses, ip("route"), nft("list", "ruleset"), *leases)
+        left = Left(
+            ip("-o", "link"),
+            addresses,
+            ip("route"),
+            nft("list", "ruleset"),
+            ip("-6", "route"),
+            subprocess.run(["tc", "qdisc"], check=True, capture_output=True, text=True).stdout,
+            "\n".join(_connections_of_pods()),
+            "\n".join(_marks(self.paths.run)),
+        )
+        return (*left, *leases)
 
 
 def listen(

@@ -35,7 +35,7 @@ from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     switch,
 )
 from ansible_collections.stagecraft.pods.tests.integration.net.test_programs import own_path
-from ansible_collections.stagecraft.pods.tests.integration.net.test_types import is_made
+from ansible_collections.stagecraft.pods.tests.integration.net.test_types import is_made, tag_outside
 
 CNI = "/usr/lib/cni"
 IPAM = {
@@ -180,7 +180,12 @@ def begun(tmp_path: pathlib.Path, chain: list[dict[str, Any]]) -> NetLab:
 
 def is_had(lab: NetLab, name: str) -> bool:
     """Whether this kernel has what a chain is made of."""
-    return name not in KINDS or is_made(lab, "same", KINDS[name])
+    if name not in KINDS:
+        return True
+    made = is_made(lab, "same", KINDS[name])
+    if made and name == "vlan":
+        tag_outside(lab)
+    return made
 
 
 def seen(words: str) -> list[dict[str, Any]]:

@@ -93,6 +93,16 @@ def meet(pod: Pod, lab: NetLab) -> None:
             assert source_seen(lab.outside, in_pod, own, 9000) == there
 
 
+def tag_outside(lab: NetLab) -> None:
+    """Have the outside in VLAN 7 alone."""
+    with inside(lab.outside):
+        ip("link", "add", "link", "far0", "name", "far7", "type", "vlan", "id", "7")
+        ip("addr", "flush", "dev", "far0")
+        ip("addr", "add", f"{OUTSIDE_IP}/24", "dev", "far7")
+        ip("addr", "add", f"{OUTSIDE_IP6}/64", "dev", "far7", "nodad")
+        ip("link", "set", "far7", "up")
+
+
 def families(pod: Pod) -> tuple[tuple[str, str, str], ...]:
     """Of each family: every address, that of the outside, and that of the pod."""
     return ("0.0.0.0", OUTSIDE_IP, pod.address), ("::", OUTSIDE_IP6, pod.address6)
@@ -168,12 +178,7 @@ def test_vlan_carries_the_frames_of_its_number(tmp_path: pathlib.Path) -> None:
     name = listed(lab, {"type": "vlan", "master": "up0", "vlanId": 7, "ipam": THERE})
     if not is_made(lab, name, "vlan id 9"):
         return
-    with inside(lab.outside):
-        ip("link", "add", "link", "far0", "name", "far7", "type", "vlan", "id", "7")
-        ip("addr", "flush", "dev", "far0")
-        ip("addr", "add", f"{OUTSIDE_IP}/24", "dev", "far7")
-        ip("addr", "add", f"{OUTSIDE_IP6}/64", "dev", "far7", "nodad")
-        ip("link", "set", "far7", "up")
+    tag_outside(lab)
     pod = lab.pod().attach(name)
     meet(pod, lab)
     assert link_of(pod)["linkinfo"]["info_data"]["id"] == 7  # type: ignore[index]

@@ -104,7 +104,6 @@ def inside(pods: PodHost, uuid: str, script: str, url: str = "", app: str = "") 
     return pods.ok("enter", *which, uuid, "/bin/sh", "-c", f"URL={url}\n{ASK}\n{script}").splitlines()
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("A52", "C8", "D6", "E26", "F1", "F2", "F3", "F4", "F5", "F6")
 @pytest.mark.parametrize(
     ("net", "address", "source"),
@@ -146,7 +145,6 @@ def test_a_pod_asks_for_its_metadata(pods: PodHost, net: str, address: str, sour
     assert not SOCKET.exists()
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("F4")
 @in_own_run
 def test_only_the_pod_whose_token_it_is_gets_its_data(pods: PodHost) -> None:
@@ -162,7 +160,6 @@ def test_only_the_pod_whose_token_it_is_gets_its_data(pods: PodHost) -> None:
         end(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("F4")
 @in_own_run
 def test_a_signature_of_one_pod_is_verified_by_another(pods: PodHost) -> None:
@@ -182,7 +179,6 @@ def test_a_signature_of_one_pod_is_verified_by_another(pods: PodHost) -> None:
         end(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("C8", "C46")
 @in_own_run
 def test_handlers_have_the_url(pods: PodHost) -> None:
@@ -210,7 +206,6 @@ def test_handlers_have_the_url(pods: PodHost) -> None:
         end(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("C8")
 @in_own_run
 def test_an_app_that_is_added_asks_as_well(pods: PodHost) -> None:
@@ -234,7 +229,6 @@ def test_an_app_that_is_added_asks_as_well(pods: PodHost) -> None:
         end(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("A52", "F5", "F6")
 @in_own_run
 def test_a_service_that_is_started_again_knows_the_pods_that_run(pods: PodHost) -> None:
@@ -253,7 +247,6 @@ def test_a_service_that_is_started_again_knows_the_pods_that_run(pods: PodHost) 
     assert f"DELETE /pods/{gone} - 404" in said(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("A20", "A25", "F2")
 @in_own_run
 def test_without_the_service_nothing_is_run(pods: PodHost) -> None:
@@ -275,7 +268,6 @@ def test_without_the_service_nothing_is_run(pods: PodHost) -> None:
         end(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("D18", "F2")
 @in_own_run
 def test_a_pod_is_removed_without_the_service_with_a_warning(pods: PodHost) -> None:
@@ -291,7 +283,6 @@ def test_a_pod_is_removed_without_the_service_with_a_warning(pods: PodHost) -> N
     assert pods.uuids() == []
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("F1")
 @in_own_run
 def test_sockets_are_passed_to_it(pods: PodHost) -> None:
@@ -314,7 +305,6 @@ def test_sockets_are_passed_to_it(pods: PodHost) -> None:
         assert SOCKET.exists(), "it belongs to the service manager"
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("F2")
 @in_own_run
 def test_a_network_whose_gateway_is_elsewhere_leads_to_no_service(pods: PodHost) -> None:
@@ -335,7 +325,6 @@ def test_a_network_whose_gateway_is_elsewhere_leads_to_no_service(pods: PodHost)
         end(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("F5")
 @in_own_run
 def test_a_pod_with_ipv6_alone_asks_by_it(pods: PodHost) -> None:
@@ -353,7 +342,6 @@ def test_a_pod_with_ipv6_alone_asks_by_it(pods: PodHost) -> None:
     assert "GET /TOKEN/acMetadata/v1/pod/uuid - 200" in said(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("C8", "D29")
 @in_own_run
 def test_a_pod_of_fly_asks_as_well(pods: PodHost) -> None:
@@ -372,7 +360,6 @@ def test_a_pod_of_fly_asks_as_well(pods: PodHost) -> None:
     assert f"DELETE /pods/{uuid} - 200" in said(pods)
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("D25")
 @in_own_run
 def test_a_stage1_image_gets_the_token(pods: PodHost) -> None:
@@ -445,7 +432,6 @@ def ask_all(askers: list[Asker], rounds: int) -> list[str]:
     return wrong
 
 
-@pytest.mark.kernel
 @pytest.mark.timeout(900)  # a minute of work for a machine that does nothing else
 @pytest.mark.behaviour("F1", "F4")
 @in_own_run

@@ -105,7 +105,6 @@ class TwoApps:
         return lines[0], lines[1], lines[2]
 
 
-@pytest.mark.kernel
 @pytest.mark.behaviour("F4", "C8")
 @in_own_run
 def test_each_app_of_a_pod_finds_what_the_specification_asks_for(pods: PodHost) -> None:

@@ -27,6 +27,8 @@ PACKAGES = (
     "pytest_timeout-*",
 )
 THERE = "/var/tmp/checkout"
+# The tests of networks that have something to prove there.
+NETWORKS = ("types", "same", "vlans", "ports6", "sctp", "flannel", "bandwidth", "cycles")
 RUN = (
     f"cd {THERE} && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={THERE}/site-packages "
     "unshare --mount --propagation private python3 -m pytest -q -o cache_dir=/var/tmp/cache -m kernel --timeout 240 "
@@ -47,14 +49,11 @@ def test_what_the_kernel_decides(lab: Lab) -> None:
     (host,) = lab.hosts(1)
     sent(lab, host)
     # What the tests of networks do without where a kernel has none of it.
-    lab.ssh(host, "modprobe", "--all", "macvlan", "ipvlan", "8021q", "dummy", "sctp")
+    lab.ssh(host, "modprobe", "--all", "macvlan", "ipvlan", "8021q", "dummy", "sctp", "ifb")
     try:
         assert_passes(lab, host, f"{RUN}/stage1")
-        assert_passes(lab, host, f"{RUN}/net/test_types.py")
-        assert_passes(lab, host, f"{RUN}/net/test_same.py")
-        assert_passes(lab, host, f"{RUN}/net/test_vlans.py")
-        assert_passes(lab, host, f"{RUN}/net/test_ports6.py")
-        assert_passes(lab, host, f"{RUN}/net/test_sctp.py")
+        for name in NETWORKS:
+            assert_passes(lab, host, f"{RUN}/net/test_{name}.py")
     finally:
         # The group of all pods stays until a boot, and the place where CNI's programs have leases, on which tests mount
         # theirs; and a test that compares a host before and after may come next.

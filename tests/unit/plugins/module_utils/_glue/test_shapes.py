@@ -55,6 +55,7 @@ RAW = {
     "pod_run: environment",
     "pod_run: apps[0].environment",
     "pod_run: apps[0].args[0]",
+    "pod_run: apps[0].command[0]",
     "pod_run: apps[0].pre_start[0]",
     "pod_run: apps[0].post_stop[0]",
     "pod_run: volumes[0].mode",
