@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..call import Call
 
 # The version in galaxy.yml; a test compares them.
-VERSION = "0.11.0"
+VERSION = "0.12.0"
 
 
 def version(call: Call) -> int:
