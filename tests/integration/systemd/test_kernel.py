@@ -57,8 +57,6 @@ def test_what_the_kernel_decides(lab: Lab) -> None:
 @pytest.mark.timeout(1800)
 def test_what_the_kernel_decides_of_networks(lab: Lab) -> None:
     (host,) = lab.hosts(1)
-    # What the tests of networks do without where a kernel has none of it.
-    lab.ssh(host, "modprobe", "--all", "macvlan", "ipvlan", "8021q", "dummy", "sctp", "ifb")
     with checkout(lab, host):
         for name in NETWORKS:
             assert_passes(lab, host, f"{RUN}/net/test_{name}.py")
@@ -68,6 +66,8 @@ def test_what_the_kernel_decides_of_networks(lab: Lab) -> None:
 def checkout(lab: Lab, host: str) -> Iterator[None]:
     """Have the tests on a machine, and nothing that they leave in it."""
     sent(lab, host)
+    # What the tests of networks do without where a kernel has none of it.
+    lab.ssh(host, "modprobe", "--all", "macvlan", "ipvlan", "8021q", "dummy", "sctp", "ifb")
     try:
         yield
     finally:
