@@ -200,7 +200,8 @@ def seen(words: str) -> list[dict[str, Any]]:
 
 def _changes(link: dict[str, Any]) -> bool:
     """Whether a link is about to be up: the kernel says so up to a second after its carrier has come."""
-    return "LOWER_UP" in link.get("flags", ()) and link.get("operstate") == "DOWN"
+    before = "UNKNOWN" if link.get("linkinfo", {}).get("info_kind") == "vlan" else "DOWN"
+    return "LOWER_UP" in link.get("flags", ()) and link.get("operstate") == before
 
 
 BY_CHANCE = ("ifindex", "link_index", "link_netnsid", "permaddr", "valid_life_time", "preferred_life_time")

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 
 import pytest
 
@@ -47,13 +49,27 @@ END"""
 @pytest.mark.timeout(1200)
 def test_what_the_kernel_decides(lab: Lab) -> None:
     (host,) = lab.hosts(1)
+    with checkout(lab, host):
+        assert_passes(lab, host, f"{RUN}/stage1")
+
+
+@pytest.mark.machine
+@pytest.mark.timeout(1800)
+def test_what_the_kernel_decides_of_networks(lab: Lab) -> None:
+    (host,) = lab.hosts(1)
+    with checkout(lab, host):
+        for name in NETWORKS:
+            assert_passes(lab, host, f"{RUN}/net/test_{name}.py")
+
+
+@contextlib.contextmanager
+def checkout(lab: Lab, host: str) -> Iterator[None]:
+    """Have the tests on a machine, and nothing that they leave in it."""
     sent(lab, host)
     # What the tests of networks do without where a kernel has none of it.
     lab.ssh(host, "modprobe", "--all", "macvlan", "ipvlan", "8021q", "dummy", "sctp", "ifb")
     try:
-        assert_passes(lab, host, f"{RUN}/stage1")
-        for name in NETWORKS:
-            assert_passes(lab, host, f"{RUN}/net/test_{name}.py")
+        yield
     finally:
         # The group of all pods stays until a boot, and the place where CNI's programs have leases, on which tests mount
         # theirs; and a test that compares a host before and after may come next.
