@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import signal
+import stat
 import subprocess
 
 import pytest
@@ -236,12 +237,17 @@ def test_an_app_that_kills_all_others_is_told_of(
 
 @pytest.mark.finding("attack5-F8")
 def test_an_app_that_cannot_start_keeps_no_other_from_starting(
-    pods: PodHost, monkeypatch: pytest.MonkeyPatch
+    pods: PodHost, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    uuid = sandbox(pods, monkeypatch)
-    add(pods, uuid, "wrong", "--device-read-bps=/dev/no-such:1M")
+    """Its disk, without which it is not even added, is gone when it is to start."""
+    uuid, disk = sandbox(pods, monkeypatch), tmp_path / "disk"
+    os.mknod(disk, stat.S_IFBLK | 0o600, os.makedev(7, 0))
+    add(pods, uuid, "wrong", f"--device-read-bps={disk}:1M")
+    disk.unlink()
+    words = ("app", "add", uuid, pods.image, "--name=late", f"--device-read-bps={disk}:1M")
+    assert f"device_read_bps.{disk}: cannot look at" in pods.podctl(*words).err
     add(pods, uuid, "right")
-    assert "/dev/no-such" in pods.podctl("app", "start", uuid, "--app=wrong").err
+    assert str(disk) in pods.podctl("app", "start", uuid, "--app=wrong").err
     pods.ok("app", "start", uuid, "--app=right")
 
 

@@ -53,10 +53,10 @@ class ReplaceApps(Change):
 
     def foresee(self, host: Host) -> None:
         """Raise InvalidSpec or NotFound."""
-        check_sources(host, self.wanted.manifest, own_users=self.wanted.runspec.private_users)
-        one = _only(self.wanted, self.changes.come)
+        one, own_users = _only(self.wanted, self.changes.come), self.wanted.runspec.private_users
         with _placed(self.wanted, self.changes.come):
-            check_apps(one.manifest, one.images, own_users=one.runspec.private_users)
+            check_sources(host, one.manifest, own_users=own_users)
+            check_apps(one.manifest, one.images, own_users=own_users)
 
     def apply(self, host: Host) -> None:
         """Raises the failure of a new app, with rolled_back in its facts."""

@@ -63,7 +63,7 @@ def add_app(host: Host, pod: Pod, one: Preparation) -> None:
     """Prepare the only app of a preparation in a pod that runs; it is not started. Raises PodError."""
     with changing(host, pod):
         manifest = with_app(documents.read_manifest(pod.dir), one.manifest)
-        check_sources(host, manifest)
+        check_sources(host, one.manifest)  # what others lack is no matter of this one
         (app,), (image,) = one.manifest.apps, one.images
         name = str(app.name)
         remove_files(pod, name)
