@@ -94,7 +94,7 @@ def test_apps_are_added_and_removed_while_the_others_run_on(host: Host) -> None:
     assert pod(host, app(host, "web"), app(host, "cache"))["changed"] is False
 
 
-@pytest.mark.parametrize("fails", ["exit 5", "sleep 0.2; exit 5", "sleep 1.9; exit 5"])
+@pytest.mark.parametrize("fails", ["exit 5", "sleep 2; exit 5"])
 @pytest.mark.parametrize("is_new", [False, True], ids=["replaced", "added"])
 def test_an_app_that_does_not_stay_up_is_taken_back_alone(host: Host, fails: str, is_new: bool) -> None:
     """The others run on, although the pod would end with an app that fails."""
@@ -102,13 +102,13 @@ def test_an_app_that_does_not_stay_up_is_taken_back_alone(host: Host, fails: str
     first = pod(host, *good, app(host, "db"), exit_policy="end-pod")
     before = settled(first, 2 - is_new)
     bad = app(host, "web", args=["-c", fails])
-    done = pod(host, bad, app(host, "db"), update={"min_uptime": 2}, exit_policy="end-pod")
+    done = pod(host, bad, app(host, "db"), update={"min_uptime": 4}, exit_policy="end-pod")
     assert (done["failed"], done["rolled_back"], done["error"]) == (True, True, "app-failed"), done
     assert done["msg"] == 'app "web" of pod "web" has ended with status 5'
     after = settled(first, 2 - is_new)
     assert after["db"] == before["db"]
     assert pod(host, *good, app(host, "db"), exit_policy="end-pod")["changed"] is False
-    time.sleep(4.2)  # longer than the pod was held
+    time.sleep(6.2)  # longer than the pod was held
     assert settled(first, 2 - is_new) == after
 
 
@@ -125,7 +125,7 @@ def test_an_app_that_fails_after_its_trial_ends_the_pod(host: Host) -> None:
 def test_a_task_that_is_killed_leaves_its_failed_app_to_the_exit_policy(host: Host) -> None:
     first = pod(host, app(host, "db"), exit_policy="end-pod")
     settled(first, 1)
-    bad = app(host, "web", args=["-c", "sleep 0.5; exit 5"])
+    bad = app(host, "web", args=["-c", "sleep 3; exit 5"])
     options = {
         "name": "web",
         "apps": [app(host, "db"), bad],
@@ -136,8 +136,9 @@ def test_a_task_that_is_killed_leaves_its_failed_app_to_the_exit_policy(host: Ho
     task = host.start("pod_run", "run", options)
     eventually(lambda: len(own(first)) == 2, 10)
     host.kill(task, alone=False)
+    eventually(lambda: len(own(first)) == 1, 10)
     time.sleep(1)
-    assert "db" in own(first)
+    assert list(own(first)) == ["db"]
     again = pod(host, app(host, "db"), exit_policy="end-pod")
     assert same_pod(first, again)
     assert settled(again, 1)["db"] == own(first)["db"]

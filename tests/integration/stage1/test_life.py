@@ -341,8 +341,9 @@ def test_orphans_are_reaped_and_end_with_their_app(stage: StageLab) -> None:
 def test_two_thousand_orphans_are_reaped(stage: StageLab) -> None:
     """More than there may be at a time: by the default limit those that are not reaped would count."""
     script = """
-        n=0; while [ $n -lt 2000 ]; do (true &); n=$((n + 1)); done; sleep 0.5
-        echo $n; ps -o stat | grep -c Z
+        n=0; while [ $n -lt 2000 ]; do (true &); n=$((n + 1)); done
+        for turn in $(seq 50); do left=$(ps -o stat | grep -c Z); [ $left = 0 ] && break; sleep 0.1; done
+        echo $n; echo $left
     """
     assert stage.run(script).lines == ["2000", "0"]
 
