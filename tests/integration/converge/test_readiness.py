@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
 
-SECONDS = 2
+SECONDS = 5
 TELLS = (
     "import os, socket; "
     "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])"
