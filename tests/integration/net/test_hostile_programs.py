@@ -46,6 +46,7 @@ BAD = {
     "dies": ("kill -9 $$", "exit status 137"),
     "garbage": ("head -c 3000 /dev/urandom; exit 4", "exit status 4"),
 }
+EVERY_BAD = pytest.mark.parametrize(("bad", "said"), BAD.values(), ids=BAD)
 
 
 class Hostile:
@@ -75,7 +76,7 @@ class Hostile:
 
 
 @pytest.mark.behaviour("E9", "E25")
-@pytest.mark.parametrize(("bad", "said"), BAD.values(), ids=BAD)
+@EVERY_BAD
 @in_own_network
 def test_a_program_that_does_not_take_back_what_it_made_is_told_and_asked_again(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad: str, said: str
@@ -99,7 +100,7 @@ def test_a_program_that_does_not_take_back_what_it_made_is_told_and_asked_again(
 
 
 @pytest.mark.behaviour("E9")
-@pytest.mark.parametrize(("bad", "said"), BAD.values(), ids=BAD)
+@EVERY_BAD
 @in_own_network
 def test_a_program_that_does_not_look_is_a_complaint_and_the_pod_stays_as_it_is(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad: str, said: str
@@ -119,7 +120,7 @@ def test_a_program_that_does_not_look_is_a_complaint_and_the_pod_stays_as_it_is(
     hostile.pod.detach()
 
 
-@pytest.mark.parametrize(("bad", "said"), BAD.values(), ids=BAD)
+@EVERY_BAD
 @in_own_network
 def test_a_program_that_does_not_collect_is_told(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad: str, said: str

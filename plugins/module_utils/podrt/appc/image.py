@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from .names import ImageID
 
-# The stop signal of a Docker image, in the image's spelling.
+# The Entrypoint of a Docker image, in JSON.
 ENTRYPOINT = "appc.io/docker/entrypoint"
+# The stop signal of one, in the image's spelling.
 STOP_SIGNAL = "appc.io/docker/stopsignal"
 # The health check of a Docker image, in JSON with docker's members. It is kept, and nothing runs it yet.
 HEALTH_CHECK = "appc.io/docker/healthcheck"

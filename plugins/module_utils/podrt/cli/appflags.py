@@ -13,15 +13,17 @@ from .values import parse_sandbox_port
 
 MNT_VOLUME = "mnt-volume"
 _PORT = "NAME:PROTOCOL:PODPORT:HOSTIP:HOSTPORT"
-_OF_SANDBOXES = ("net", "no-overlay", "dns", "dns-search", "dns-opt", "dns-domain", "hostname", "hosts-entry")
-_MORE_OF_SANDBOXES = ("private-users", "ipc", "stop-timeout", "shm-size", "mds-register")
+_OF_SANDBOXES = (
+    *("net", "no-overlay", "dns", "dns-search", "dns-opt", "dns-domain", "hostname", "hosts-entry"),
+    *("private-users", "ipc", "stop-timeout", "shm-size", "mds-register"),
+    *STAGE1,
+)
 
 ADD = (
     *PER_IMAGE,
     Flag(MNT_VOLUME, "name=NAME,kind=KIND,...,target=PATH", "a volume, mounted in this app", scope=IMAGE),
 )
-_ALL_OF_SANDBOXES = (*_OF_SANDBOXES, *_MORE_OF_SANDBOXES, *STAGE1)
-_ROWS = tuple(row for row in POD if row.flag and row.flag.name in _ALL_OF_SANDBOXES)
+_ROWS = tuple(row for row in POD if row.flag and row.flag.name in _OF_SANDBOXES)
 SANDBOX = (
     *flags(_ROWS, ANY),
     *flags(_ROWS, ANY, running=True),

@@ -41,6 +41,15 @@ def check_service(call: Call, runspec: RunSpec) -> None:
         check_reachable(call.host.paths)
 
 
+def begin_run(pod: Pod) -> None:
+    """Move a pod that has just been made to run; one that cannot be moved is discarded."""
+    try:
+        pod.move("run", synced=False)  # nor are its files
+    except BaseException:
+        pod.discard()
+        raise
+
+
 def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:
     """Run a pod in state run whose lock is held; returns its exit status, with detach 0 once its apps were started."""
     try:

@@ -101,18 +101,20 @@ class NameList(Value):
         # dnsmasq takes one that begins with a dot for no file of its own.
         place, aside = paths.published_list(file), paths.published_list(f".{file}{ASIDE}")
         if pods:
-            write_new(
-                aside, "".join(f"{line}\n" for entry in pods for line in entry.lines).encode(), _OPEN_FILE
-            )
-            os.rename(aside, place)
+            lines = "".join(f"{line}\n" for entry in pods for line in entry.lines)
+            _replace(place, aside, lines.encode(), _OPEN_FILE)
             return
         with suppress(FileNotFoundError):
             os.unlink(place)
 
     def _write(self, data: bytes) -> None:
-        aside = f"{self.path}{ASIDE}"
-        write_new(aside, data, PRIVATE_FILE)
-        os.rename(aside, self.path)
+        _replace(self.path, f"{self.path}{ASIDE}", data, PRIVATE_FILE)
+
+
+def _replace(place: str, aside: str, data: bytes, mode: int) -> None:
+    """Replace a file, by way of one beside it: what is in /run needs no fsync. Raises OSError."""
+    write_new(aside, data, mode)
+    os.rename(aside, place)
 
 
 def list_of(paths: Paths, network: str) -> str:

@@ -9,11 +9,9 @@ default. Source: the kernel's Documentation/networking/ip-sysctl.rst.
 
 from __future__ import annotations
 
-import os
-
 from ..contexts import suppress
 from ..errors import HostFailure
-from ..host.files import write_kernel
+from ..host.files import entries, write_kernel
 from ..host.reading import kernel_text_or
 from .rtsocket import OUR_BRIDGE
 
@@ -119,13 +117,12 @@ def _go_on_believing() -> None:
 
     Those that forward already do not believe any. Links that are made later have the default.
     """
-    with suppress(FileNotFoundError):
-        for link in os.listdir("/proc/sys/net/ipv6/conf"):
-            conf = f"net/ipv6/conf/{link}"
-            heeded = kernel_text_or(f"/proc/sys/{conf}/accept_ra", "0")
-            if link not in _NEVER and heeded == "1" and is_off(f"{conf}/forwarding"):
-                with suppress(FileNotFoundError):  # it has gone
-                    write_kernel(f"/proc/sys/{conf}/accept_ra", _EVEN_AS_ROUTER)
+    for link in entries("/proc/sys/net/ipv6/conf"):
+        conf = f"net/ipv6/conf/{link}"
+        heeded = f"/proc/sys/{conf}/accept_ra"
+        if link not in _NEVER and kernel_text_or(heeded, "0") == "1" and is_off(f"{conf}/forwarding"):
+            with suppress(FileNotFoundError):  # it has gone
+                write_kernel(heeded, _EVEN_AS_ROUTER)
 
 
 def _keys_of(link: str) -> Iterator[str]:

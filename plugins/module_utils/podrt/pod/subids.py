@@ -15,7 +15,7 @@ import os
 from ..contexts import suppress
 from ..errors import Corrupt, PodError, Unsupported
 from ..fields import Fields, canonical_json, parse_json
-from ..host.files import make_dirs, write_atomically
+from ..host.files import OPEN_DIR, make_dirs, write_atomically
 from ..host.locks import FileLock
 from ..host.reading import kernel_text_or, read_bytes, read_kernel, read_text, read_trusted
 from ..value import Value
@@ -33,7 +33,7 @@ _OVERFLOW = 65534
 # The range that systemd's documentation reserves for containers.
 _FIRST, _LAST = 0x80000, 0x6FFFFFFF
 _FORMAT = 1
-_OPEN_DIR, _MODE = 0o755, 0o644
+_MODE = 0o644
 # Ranges for the containers of users, which other engines have.
 _TABLES = ("/etc/subuid", "/etc/subgid")
 _USERS = ("/etc/passwd", "/etc/group")
@@ -110,7 +110,7 @@ def sweep(paths: Paths) -> None:
 
 def _lock(paths: Paths) -> FileLock:
     """Its directory is made where the first pod of the host comes this way; others may read what is beside it."""
-    make_dirs(paths.run, _OPEN_DIR)
+    make_dirs(paths.run, OPEN_DIR)
     return FileLock(paths.subordinate_ids_lock)
 
 
@@ -157,7 +157,7 @@ def _write(paths: Paths, held: list[_Held], after: int) -> None:
             for each in held
         ],
     }
-    make_dirs(os.path.dirname(paths.subordinate_ids), _OPEN_DIR)
+    make_dirs(os.path.dirname(paths.subordinate_ids), OPEN_DIR)
     write_atomically(paths.subordinate_ids, canonical_json(document), _MODE)
 
 

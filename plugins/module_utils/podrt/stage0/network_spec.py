@@ -13,11 +13,9 @@ from ..net.kinds import FIREWALL
 from ..net.requests import ALL, HOST, NONE
 from .network_kinds import (
     CHOSEN,
-    ELSEWHERE,
     KINDS,
     OF_SOME,
-    OPTIONAL,
-    OPTIONAL_WRITTEN,
+    WRITTEN,
     NetworkSpec,
     SubnetSpec,
     kind_of,
@@ -106,7 +104,7 @@ def read_network_spec(options: Fields) -> NetworkSpec:
     if not gateway:
         _check_no_gateway(spec, options)
     if not spec.subnets:
-        _check_no_subnets(spec, options)
+        _check_no_subnets(spec, more)
     _check_mtu(spec)
     return spec
 
@@ -243,7 +241,7 @@ def _subnets(options: Fields, more: Members, kind: str) -> tuple[SubnetSpec, ...
     if not options.has("subnets") and not has_ipam and source == CHOSEN:
         return (SubnetSpec(V4_BITS, where="subnets"),)
     found = tuple(_subnet(*item) for item in options.items("subnets"))
-    if not found and not has_ipam and source not in (OPTIONAL, OPTIONAL_WRITTEN, ELSEWHERE):
+    if not found and not has_ipam and source in (CHOSEN, WRITTEN):
         raise InvalidSpec("a network needs a subnet", "write one, or give it conf.ipam", where="subnets")
     for each in found:
         if each.subnet is None and not may_choose_subnets(kind):
@@ -378,10 +376,9 @@ def _check_no_gateway(spec: NetworkSpec, options: Fields) -> None:
             )
 
 
-def _check_no_subnets(spec: NetworkSpec, options: Fields) -> None:
+def _check_no_subnets(spec: NetworkSpec, more: Members) -> None:
     """Raise InvalidSpec for routes that would get lost, since they go with the subnets."""
-    alone = not _has_ipam(_conf(options))
-    if spec.routes or (spec.default_route and alone):
+    if spec.routes or (spec.default_route and not _has_ipam(more)):
         raise InvalidSpec(
             "the network has no subnets that a route could lead by",
             "add subnets, or write the routes into conf.ipam",

@@ -64,11 +64,8 @@ def check_start(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[st
     except PodError:
         check_ports(host, manifest)
         return (*unrouted(forwards_of(manifest)), *unjoined_warnings(runspec))
-    if plan is None:
-        check_ports(host, manifest)
-        return unjoined_warnings(runspec)
-    check_ports(host, manifest, families=plan.families)
-    return warnings_of_plan(host, plan)
+    check_ports(host, manifest, families=plan.families if plan else ())
+    return warnings_of_plan(host, plan) if plan else unjoined_warnings(runspec)
 
 
 def _is_plain(runspec: RunSpec) -> bool:

@@ -45,14 +45,15 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..pod.lifecycle import Pod
 
-# Longer than any start: a pod whose apps have all ended but for the one that is being replaced does not end meanwhile.
-# It ends with the start of an app, or with release.
-HOLD = "--hold=600"
-
 
 def hold(seconds: float) -> str:
     """The flag that holds a pod for so long."""
     return f"--hold={-int(-seconds // 1)}"
+
+
+# Longer than any start: a pod whose apps have all ended but for the one that is being replaced does not end meanwhile.
+# It ends with the start of an app, or with release.
+HOLD = hold(600)
 
 
 @contextmanager

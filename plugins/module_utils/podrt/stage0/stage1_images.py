@@ -42,7 +42,8 @@ _BUILT_IN = {FLY: FLY, NATIVE: NATIVE, "coreos": NATIVE, "src": NATIVE, "host": 
 # What the supervisor of the native one does: members of the run spec, and options that are annotations of an app.
 _OF_RUN = ("exit_policy", "log", "shm_size", "aliases")
 _ANNOTATIONS = (("restart", RESTART), ("stop_signal", STOP_SIGNAL), ("timezone", TIMEZONE))
-# The standard files of an app with their usual modes, and the beginning of the annotations with others.
+# The standard files of an app with their usual modes, and the beginning of the annotations with others: those of
+# stage1.plan.stdio, which is no layer below this one. A test compares them.
 _STDIO, _OF_STDIO = (("stdin", "null"), ("stdout", "log"), ("stderr", "log")), "coreos.com/rkt/stage2/"
 # The isolators of rkt.
 _RKTS = (

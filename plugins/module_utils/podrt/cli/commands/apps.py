@@ -23,7 +23,7 @@ from ..flags import Given, UsageError, Words
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, sandbox_spec
 from ..plans import carry_out, ensure_image
 from ..podargs import resolve, status_of_apps
-from ..running import check_service, run_pod
+from ..running import begin_run, check_service, run_pod
 from .app_entries import check_mutable
 from .run import read_file, stage1_of, uuid_saver
 
@@ -48,11 +48,7 @@ def sandbox(call: Call) -> int:
         check_service(call, spec.run)
         carry_out(call, _without_apps(call, spec, made.append))
         (pod,) = made
-        try:
-            pod.move("run", synced=False)  # nor are its files
-        except BaseException:
-            pod.discard()
-            raise
+        begin_run(pod)
     return run_pod(call, pod, detach=call.options.on("detach"))
 
 

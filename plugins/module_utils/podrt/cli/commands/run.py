@@ -20,7 +20,7 @@ from ...stage0.prepare import commit, notes_of_preparation
 from .. import values
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, policy_of_stage1
 from ..plans import carry_out, ensure_image
-from ..running import check_service, run_pod
+from ..running import begin_run, check_service, run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def run(call: Call) -> int:
     pod = _prepared(call, runs=True)
     if pod is None:
         return 0
-    try:
-        pod.move("run", synced=False)  # nor are its files
-    except BaseException:
-        pod.discard()
-        raise
+    begin_run(pod)
     return run_pod(call, pod, interactive=call.options.on("interactive"))
 
 

@@ -139,7 +139,7 @@ def start_app(pod: Pod, name: str, ahead: Ahead, *, hold: int = 0, seconds: int 
         running.has_forgotten(name)
         running.clear(name)
         try:
-            if hold:
+            if hold:  # it may fail before this process comes to say so
                 running.orders.ask(frames.HOLD, hold)
             _start(running, number, ahead, seconds)
             running.orders.ask(frames.HOLD, hold)

@@ -23,8 +23,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec 
     RunSpec,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.stage1 import Interface, run_flags
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import stage1_images
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec, Stage1Choice
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.stage1_images import ensure_stage1
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan import stdio
 
 RKT = "coreos.com/rkt/stage1/"
 
@@ -218,3 +220,10 @@ def test_the_flags_of_run_are_in_rkts_order() -> None:
     )
     assert run_flags(Interface(6), RunSpec(), "/c") == ("--net=default", "--local-config=/c", "--ipc=auto")
     assert Interface(1).lacks(RunSpec()) == ()
+
+
+def test_the_usual_standard_files_are_those_of_the_native_stage1() -> None:
+    assert dict(stage1_images._STDIO) == dict(zip(stdio.NAMES, stdio.Stdio().row()))
+    assert [f"{stage1_images._OF_STDIO}{name}" for name in stdio.NAMES] == [
+        stdio.annotation_of(name) for name in stdio.NAMES
+    ]
